@@ -1,0 +1,64 @@
+# Everything runs in .venv, which the first command makes; `make clean` forgets it. PYTHON names another Python, 3.11 or newer.
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+# A stamp lies inside .venv and is as old as what it stands for: the second run installs nothing.
+SERVE := $(VENV)/.installed-serve
+TEST := $(VENV)/.installed-test
+DEV := $(VENV)/.installed-dev
+
+.PHONY: serve test check format bench soak coverage clean
+
+serve: $(SERVE)
+	$(VENV)/bin/footfall serve
+
+test: $(TEST)
+	@cat $(VENV)/not-installed
+	$(VENV)/bin/python -m pytest
+
+check: $(DEV)
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+format: $(DEV)
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+bench: $(TEST)
+	$(VENV)/bin/python -m tests.bench
+
+soak: $(TEST)
+	FOOTFALL_SOAK=1 $(VENV)/bin/python -m pytest -m soak --timeout=0
+
+coverage: $(TEST)
+	$(VENV)/bin/python -m pytest --cov --cov-report=term
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is missing or older than Python 3.11; install a newer one, or run: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+		{ echo "$(PYTHON) cannot make virtual environments; install its venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(SERVE): pyproject.toml | $(VENV)/bin/python
+	@echo "Installing into $(VENV)"
+	@$(PIP) -e '.[serve]'
+	@touch $@
+
+# What the tests cannot do without has to install. What only some of them need may be missing (chDB has no wheel for
+# every machine): it is named, and those tests are reported skipped.
+$(TEST): pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what the tests need into $(VENV)"
+	@$(PIP) -e '.[dashboards,test]'
+	@: > $(VENV)/not-installed
+	@for extra in embedded data; do $(PIP) -e ".[$$extra]" || \
+		echo "NOT INSTALLED: .[$$extra]; the tests that need it are skipped" >> $(VENV)/not-installed; done
+	@touch $@
+
+$(DEV): pyproject.toml $(TEST)
+	@$(PIP) -e '.[dev]'
+	@touch $@

@@ -1,0 +1,7 @@
+"""The one base of faults that a person can mend: the command line prints them as one line and ends with status 2."""
+
+from __future__ import annotations
+
+
+class Fault(Exception):
+    """Stops the work in hand and keeps the data. The message says what was tried, on what, and what to do."""
