@@ -1,0 +1,214 @@
+"""The endpoints for one event, written as plain ASGI because each event has microseconds.
+
+An answer is sent after the commit that counts its request, so a 202 means: on disk, synced, counted.
+Accepted and dropped are both 202, told apart by the header `Footfall`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from collector.body import Bodies, Receive, Refused
+from collector.clock import Clock
+from collector.committer import Committer
+from collector.days import day_of
+from collector.hit import BadRequest, Hit, hit_of, parsed_json, pixel_fields
+from collector.pipeline import Dropped, Parts, event_of
+from collector.settings import Settings
+from collector.spool import Counted, Group, Outcome, SpoolError
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+# The 1x1 transparent GIF89a, 43 bytes (https://www.w3.org/Graphics/GIF/spec-gif89a.txt).
+GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
+RETRY_AFTER_S = b"5"
+TEXT = (b"content-type", b"text/plain; charset=utf-8")
+JSON = (b"content-type", b"application/json")
+PIXEL: Headers = [
+    (b"content-type", b"image/gif"),
+    (b"cache-control", b"no-store"),
+    (b"cross-origin-resource-policy", b"cross-origin"),
+]
+PREFLIGHT: Headers = [
+    (b"access-control-allow-methods", b"POST, OPTIONS"),
+    (b"access-control-allow-headers", b"content-type"),
+    (b"access-control-max-age", b"86400"),
+    (b"allow", b"POST, OPTIONS"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one request is told: a status, the value of the `Footfall` header, a sentence for a person."""
+
+    status: int
+    footfall: bytes
+    sentence: str = ""
+
+
+ACCEPTED = Answer(202, b"accepted")
+UNAVAILABLE = Answer(503, b"unavailable", "cannot store durably now; send it again later")
+
+
+@dataclass(frozen=True)
+class Collecting:
+    """What the endpoints share within one worker."""
+
+    settings: Settings
+    parts: Parts
+    committer: Committer
+    bodies: Bodies
+    clock: Clock
+
+    async def take(self, hit: Hit) -> Answer:
+        """Decides on one hit and returns once that is durable; raises `BadRequest` and `SpoolError`."""
+        site = self.settings.sites.get(hit.site)
+        if site is None:
+            await self.count("", "UTC", hit.at, "invalid", "unknown_site")
+            return Answer(404, b"invalid; field=d", "d: is not a site of this collector")
+        event = event_of(hit, site, self.parts)
+        if isinstance(event, Dropped):
+            await self.count(site.domain, site.timezone, hit.at, "dropped", event.reason)
+            return Answer(202, b"dropped; reason=" + event.reason.encode())
+        day = day_of(hit.at, site.timezone)
+        group = Group()
+        group.add(day, site.timezone, event.line())
+        group.count(Counted(event.day, site.domain, "accepted", ""))
+        await self.committer.submit(group)
+        return ACCEPTED
+
+    async def count(self, site: str, timezone: str, at: float, outcome: Outcome, reason: str) -> None:
+        group = Group()
+        group.count(Counted(day_of(at, timezone).isoformat(), site, outcome, reason))
+        await self.committer.submit(group)
+
+    async def refuse(self, status: int, field: str, sentence: str) -> Answer:
+        """Counts a malformed request under the field at fault."""
+        known = field if field.isascii() and len(field) <= 24 else "body"
+        await self.count("", "UTC", self.clock.wall(), "invalid", known)
+        return Answer(status, b"invalid; field=" + known.encode(), sentence)
+
+
+class EventEndpoint:
+    """POST /api/event: one event as JSON, whatever Content-Type it says."""
+
+    def __init__(self, collecting: Collecting) -> None:
+        self._collecting = collecting
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = headers_of(scope)
+        if scope["method"] != "POST":
+            is_preflight = scope["method"] == "OPTIONS"
+            return await respond(send, 204 if is_preflight else 405, [*cors(headers), *PREFLIGHT], b"")
+        answer = await self._answer(scope, headers, receive)
+        await _tell(send, answer, cors(headers))
+
+    async def _answer(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Answer:
+        collecting = self._collecting
+        try:
+            body = await collecting.bodies.read(receive, headers, collecting.settings.collector.max_body_bytes)
+            at = collecting.clock.wall()
+            return await collecting.take(hit_of(parsed_json(body), at=at, address=peer_of(scope), headers=headers))
+        except (Refused, BadRequest, SpoolError) as fault:
+            return await fault_answer(collecting, fault)
+
+
+class PixelEndpoint:
+    """GET /pixel.gif: the same fields in the query string; the answer is always an image, the header says the rest."""
+
+    def __init__(self, collecting: Collecting) -> None:
+        self._collecting = collecting
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        collecting, headers = self._collecting, headers_of(scope)
+        try:
+            fields = pixel_fields(scope["query_string"], headers.get(b"referer"))
+            at = collecting.clock.wall()
+            answer = await collecting.take(hit_of(fields, at=at, address=peer_of(scope), headers=headers))
+        except (BadRequest, SpoolError) as fault:
+            answer = await fault_answer(collecting, fault)
+        await respond(send, answer.status, [*_footfall(answer), *PIXEL], GIF)
+
+
+async def fault_answer(collecting: Collecting, fault: Refused | BadRequest | SpoolError) -> Answer:
+    """The answer to a request that was not taken, counted where the spool still can."""
+    try:
+        if isinstance(fault, BadRequest):
+            return await collecting.refuse(400, fault.field, str(fault))
+        if isinstance(fault, Refused):
+            return await collecting.refuse(fault.status, "body", fault.sentence)
+    except SpoolError:
+        return UNAVAILABLE
+    return UNAVAILABLE
+
+
+def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
+    """The headers by lower-case name; repeated ones are joined, so that no refusal hides behind a second header."""
+    given = scope["headers"]
+    headers = dict(given)
+    if len(headers) != len(given):
+        for name in headers:
+            joint = b"; " if name == b"cookie" else b", "
+            headers[name] = joint.join(value for other, value in given if other == name)
+    return headers
+
+
+def peer_of(scope: Scope) -> str | None:
+    client = scope.get("client")
+    return None if client is None else client[0]
+
+
+def cors(headers: Mapping[bytes, bytes]) -> Headers:
+    """Any page may send and read the answer, with cookies, because the opt-out cookie must reach us; the answer holds no secret."""
+    origin = headers.get(b"origin")
+    if origin is None:
+        return []
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-credentials", b"true"),
+        (b"access-control-expose-headers", b"footfall"),
+        (b"vary", b"origin"),
+    ]
+
+
+async def respond(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _footfall(answer: Answer) -> Headers:
+    headers = [(b"footfall", answer.footfall)]
+    if answer.status == UNAVAILABLE.status:
+        headers.append((b"retry-after", RETRY_AFTER_S))
+    elif answer.footfall.startswith(b"dropped"):
+        headers.append((b"x-plausible-dropped", b"1"))
+    return headers
+
+
+async def _tell(send: Send, answer: Answer, extra: Headers) -> None:
+    if answer.sentence:
+        body, kind = orjson.dumps({"error": answer.sentence}), JSON
+    else:
+        body, kind = b"ok", TEXT
+    await respond(send, answer.status, [*_footfall(answer), kind, *extra], body)
+
+
+class HealthEndpoint:
+    """GET /healthz: the process answers. GET /readyz: it can store durably."""
+
+    def __init__(self, committer: Committer, *, readiness: bool) -> None:
+        self._committer = committer
+        self._readiness = readiness
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        fault = self._committer.fault if self._readiness else None
+        if fault is None:
+            return await respond(send, 200, [TEXT], b"ok")
+        await respond(send, 503, [TEXT, (b"retry-after", RETRY_AFTER_S)], f"not ready: {fault}".encode())

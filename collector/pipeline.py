@@ -1,0 +1,172 @@
+"""The way from a hit to an event: a table of named steps, cheapest refusal first.
+
+`drop_*` may refuse: it returns a reason, which is counted, and nothing of the hit is kept. `put_*`
+adds fields to the event. The order is a promise: consent is asked before anything else looks at the
+hit, and the address is truncated before anything derives from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+from collector.address import Truncated, client_address, truncate
+from collector.client import Clients, hints_of, language_of, screen_of
+from collector.consent import refusal_of as consent_refusal_of
+from collector.country import Countries
+from collector.days import day_of
+from collector.event import Event, Kind
+from collector.hit import BadRequest, Hit
+from collector.keys import Keys
+from collector.page import Page, page_of, scrubbed
+from collector.refuse import refusal_of as client_refusal_of
+from collector.settings import Network, Site, is_development
+from collector.source import origin_of
+
+KINDS: dict[str, Kind] = {"pageview": "view", "engagement": "leave"}
+# All addresses that a server asserts are one network, unless its token may vouch for them.
+ASSERTED_NETWORK = "asserted"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the steps read from: made once per worker."""
+
+    countries: Countries
+    clients: Clients
+    keys: Keys
+    trusted_proxies: tuple[Network, ...]
+
+
+@dataclass(slots=True)
+class Draft:
+    """A hit on its way: what one step leaves for the next, and the event that grows. It never leaves this module."""
+
+    hit: Hit
+    site: Site
+    day: date
+    page: Page
+    event: Event
+    place: Truncated | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A hit refused on purpose."""
+
+    reason: str
+
+
+def drop_without_consent(hit: Hit, site: Site) -> str | None:
+    return consent_refusal_of(site, hit.headers, hit.consent, hit.policy_version)
+
+
+def drop_unwanted_clients(hit: Hit, site: Site) -> str | None:
+    """Prefetches, bots and absurd User-Agents. A server-side event may come without a User-Agent."""
+    if hit.asserted and hit.user_agent is None:
+        return None
+    return client_refusal_of(hit.headers, hit.user_agent or "")
+
+
+def put_place(draft: Draft, parts: Parts) -> None:
+    """Truncates the address, before anything else looks at it, and looks up the country of what is left."""
+    hit = draft.hit
+    if hit.address is None:
+        return
+    address = hit.address
+    if not hit.asserted:
+        forwarded = hit.headers.get(b"x-forwarded-for")
+        address = client_address(
+            address, None if forwarded is None else forwarded.decode("latin-1"), parts.trusted_proxies
+        )
+    draft.place = truncate(address)
+    if draft.place is not None:
+        draft.event.country = parts.countries.country_of(draft.place.host)
+
+
+def put_client(draft: Draft, parts: Parts) -> None:
+    hit, event = draft.hit, draft.event
+    if hit.user_agent is None:
+        return
+    client = parts.clients.client_of(hit.user_agent, hints_of(hit.headers))
+    event.browser, event.browser_version = client.browser, client.browser_version
+    event.os, event.os_version, event.device = client.os, client.os_version, client.device
+
+
+def put_reader(draft: Draft, parts: Parts) -> None:
+    """The language that the client asks for, and the class of its screen."""
+    draft.event.language = language_of(draft.hit.headers.get(b"accept-language", b"").decode("latin-1"))
+    draft.event.screen = screen_of(draft.hit.width)
+
+
+def put_page(draft: Draft, parts: Parts) -> None:
+    draft.event.hostname, draft.event.path = draft.page.hostname, draft.page.path
+
+
+def put_origin(draft: Draft, parts: Parts) -> None:
+    origin = origin_of(draft.hit.referrer, draft.page.query, (draft.site.domain, draft.page.hostname))
+    draft.event.source, draft.event.channel, draft.event.campaign = origin.source, origin.channel, origin.campaign
+
+
+def put_properties(draft: Draft, parts: Parts) -> None:
+    if draft.hit.properties:
+        draft.event.properties = {
+            scrubbed(name, 64): scrubbed(value, 512) for name, value in draft.hit.properties.items()
+        }
+
+
+def put_tokens(draft: Draft, parts: Parts) -> None:
+    """Visitor and network, under the day's key; without an address or a User-Agent there is no visitor."""
+    hit, event, place = draft.hit, draft.event, draft.place
+    if place is None or hit.user_agent is None:
+        return
+    network = place.network if hit.trusted_address else ASSERTED_NETWORK
+    tokens = parts.keys.tokens(draft.day, event.timezone, event.site, place.host, network, hit.user_agent)
+    event.generation, event.visitor, event.network = tokens.generation, tokens.visitor, tokens.network
+
+
+DROPS: tuple[Callable[[Hit, Site], str | None], ...] = (drop_without_consent, drop_unwanted_clients)
+PUTS: tuple[Callable[[Draft, Parts], None], ...] = (
+    put_place,
+    put_client,
+    put_reader,
+    put_page,
+    put_origin,
+    put_properties,
+    put_tokens,
+)
+
+
+def event_of(hit: Hit, site: Site, parts: Parts) -> Event | Dropped:
+    """The event that may be stored of `hit`, or why there is none; raises `BadRequest` for a URL that is none."""
+    for drop in DROPS:
+        reason = drop(hit, site)
+        if reason is not None:
+            return Dropped(reason)
+    page = _page(hit, site)
+    if site.is_development and not is_development(page.hostname):
+        return Dropped("foreign_page")
+    day = day_of(hit.at, site.timezone)
+    name = "" if hit.name in KINDS else scrubbed(hit.name, 120)
+    event = Event(
+        day=day.isoformat(),
+        timezone=site.timezone,
+        site=site.domain,
+        at=round(hit.at, 3),
+        kind=KINDS.get(hit.name, "event"),
+        name=name,
+        engaged_ms=hit.engaged_ms,
+        scroll=hit.scroll,
+    )
+    draft = Draft(hit, site, day, page, event)
+    for put in PUTS:
+        put(draft, parts)
+    return event
+
+
+def _page(hit: Hit, site: Site) -> Page:
+    try:
+        return page_of(hit.url, frozenset(site.allowed_parameters))
+    except ValueError as error:
+        raise BadRequest("u", str(error)) from None

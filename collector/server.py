@@ -1,0 +1,82 @@
+"""Runs the collector's workers under granian: one process each, one spool file each.
+
+Granian's defaults are set otherwise where they would let slow clients lock honest ones out: its
+backpressure counts connections, so 1,000 idle ones would fill it, and a header may take 30 seconds.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import resource
+from pathlib import Path
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+from collector.app import App
+from collector.clock import SystemClock
+from collector.settings import Settings, load
+
+# Connections that one worker holds at once, idle ones included; each costs a few kilobytes.
+MAX_CONNECTIONS = 16_384
+HEADER_DEADLINE_MS = 10_000
+# Room for a request's headers and its first packets; the rest of a body is streamed.
+BUFFER_BYTES = 32_768
+PR_SET_DUMPABLE = 4  # prctl(2)
+
+
+def serve(settings: Settings) -> None:
+    """Runs the workers until SIGTERM or SIGINT; a worker that dies is started again.
+
+    The workers read the configuration that FOOTFALL_CONFIG and FOOTFALL_DATA name.
+    """
+    raise_descriptor_limit()
+    Granian(
+        "collector.server:worker",
+        factory=True,
+        address=settings.collector.listen.host,
+        port=settings.collector.listen.port,
+        interface=Interfaces.ASGI,
+        workers=settings.collector.workers,
+        loop=Loops.asyncio,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=MAX_CONNECTIONS,
+        backpressure=MAX_CONNECTIONS,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_DEADLINE_MS, max_buffer_size=BUFFER_BYTES),
+        respawn_failed_workers=True,
+        respawn_interval=0.5,
+        workers_kill_timeout=30,
+        log_access=False,
+        log_level=LogLevels.warning,
+    ).serve()
+
+
+def worker() -> App:
+    """One worker's application; granian calls this in the worker's own process."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    forbid_core_dumps()
+    raise_descriptor_limit()
+    config = os.environ.get("FOOTFALL_CONFIG")
+    settings = load(Path(config) if config else None, Path(os.environ["FOOTFALL_DATA"]), os.environ)
+    return App(settings, SystemClock())
+
+
+def forbid_core_dumps() -> None:
+    """Keys and hits live in this process's memory: no core file, no debugger of another user (prctl(2), PR_SET_DUMPABLE)."""
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def raise_descriptor_limit() -> None:
+    """A connection is a descriptor; the usual soft limit of 1,024 is what slow clients exhaust first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + 1_024
+    if soft < wanted:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(hard, wanted), hard)
+        )

@@ -1,0 +1,132 @@
+"""Keeps the processes of one machine running: starts them in order, restarts what dies, stops them in order.
+
+It knows commands, not parts. A child that refuses its configuration (exit status 2) ends everything,
+because a restart would only repeat the refusal; one that dies otherwise is started again.
+Children are told by the kernel when the supervisor itself is killed, so that none is left behind.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+log = logging.getLogger(__name__)
+
+REFUSED = 2
+STOP_TIMEOUT_S = 30.0
+# A child that keeps dying is started again after 0.5, 1, 2 ... seconds, at most this many.
+MAX_PAUSE_S = 30.0
+# One that lived so long had started well: its next pause is the shortest again.
+SETTLED_S = 60.0
+POLL_S = 0.1
+PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+@dataclass
+class Child:
+    """One command to keep running. `is_ready` is asked before the next child is started."""
+
+    name: str
+    command: Sequence[str]
+    is_ready: Callable[[], bool] = lambda: True
+    ready_timeout_s: float = 60.0
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    pause_s: float = 0.5
+    restart_at: float | None = field(default=None)
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command, preexec_fn=die_with_parent)  # noqa: PLW1509 S603  no threads yet, our own command
+        self.started_at = time.monotonic()
+        self.restart_at = None
+
+
+class Supervisor:
+    """Runs children until told to stop. `reloadable` says on SIGHUP whether the new configuration may be used."""
+
+    def __init__(self, children: Sequence[Child], is_reloadable: Callable[[], bool]) -> None:
+        self._children = list(children)
+        self._is_reloadable = is_reloadable
+        self._stopping = threading.Event()
+        self._reloading = threading.Event()
+
+    def run(self, started: Callable[[], None]) -> int:
+        """Starts all, calls `started`, and returns the exit status once all have stopped."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stopping.set())
+        signal.signal(signal.SIGHUP, lambda *_: self._reloading.set())
+        status = 0
+        try:
+            status = self._start_all()
+            if status == 0 and not self._stopping.is_set():
+                started()
+            while status == 0 and not self._stopping.wait(POLL_S):
+                status = self._look_after()
+        finally:
+            self._stop(self._children[::-1])
+        return status
+
+    def _start_all(self) -> int:
+        for child in self._children:
+            child.start()
+            deadline = time.monotonic() + child.ready_timeout_s
+            while not child.is_ready() and not self._stopping.is_set():
+                status = self._look_after()
+                if status:
+                    return status
+                if time.monotonic() > deadline:
+                    log.error("%s was not ready within %.0f s", child.name, child.ready_timeout_s)
+                    return 1
+                time.sleep(POLL_S)
+        return 0
+
+    def _look_after(self) -> int:
+        """Restarts who died; returns a status other than 0 where that makes no sense."""
+        if self._reloading.is_set():
+            self._reloading.clear()
+            self._reload()
+        now = time.monotonic()
+        for child in self._children:
+            if child.process is None or child.process.poll() is None:
+                continue
+            if child.process.returncode == REFUSED:
+                return REFUSED
+            if child.restart_at is None:
+                child.pause_s = 0.5 if now - child.started_at > SETTLED_S else min(2 * child.pause_s, MAX_PAUSE_S)
+                child.restart_at = now + child.pause_s
+                log.error("%s ended with status %d; starting it again", child.name, child.process.returncode)
+            elif now >= child.restart_at:
+                child.start()
+        return 0
+
+    def _reload(self) -> None:
+        """Restarts all but the first child, the store, which has no settings that may change while it runs."""
+        if not self._is_reloadable():
+            return
+        log.info("using the new configuration")
+        self._stop(self._children[:0:-1])
+        for child in self._children[1:]:
+            child.start()
+
+    def _stop(self, children: Sequence[Child]) -> None:
+        for child in children:
+            if child.process is None or child.process.poll() is not None:
+                continue
+            child.process.terminate()
+            try:
+                child.process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                log.error("%s did not stop within %.0f s; killing it", child.name, STOP_TIMEOUT_S)
+                child.process.kill()
+                child.process.wait()
+
+
+def die_with_parent() -> None:
+    """In a child: SIGTERM when the parent dies, however it dies."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
