@@ -1,0 +1,54 @@
+-- One sealed day of each site in total (hour 24) and by span of hours, each of which k networks reached.
+INSERT INTO trend_rows
+    (day, timezone, seal, keep_until, site, hour, span, visitors, visits, views, events, bounces, engaged_s)
+WITH
+cells AS
+(
+    SELECT site, generation, clock_hour,
+        -- include: measure_states
+    FROM
+    (
+        SELECT *, grown_at.2 = toUInt64(-1) AS bounced, {hours:Array(UInt8)}[intDiv(toUnixTimestamp(at) - {starts_at:Int64}, 900) + 1] AS clock_hour
+        FROM
+        (
+            -- include: counted_rows
+        )
+        WHERE used
+    )
+    GROUP BY site, generation, clock_hour
+),
+placed AS
+(
+    SELECT *,
+        transform(site, {sites:Array(String)}, {ks:Array(UInt16)}, toUInt16(65535)) AS k,
+        {starts:Array(Array(UInt8))}[indexOf({sites:Array(String)}, site)] AS starts,
+        arrayMax(arrayFilter(start -> start <= clock_hour, starts)) AS first_hour,
+        arrayMin(arrayPushBack(arrayFilter(start -> start > clock_hour, starts), 24)) AS next_hour
+    FROM cells
+),
+spans AS
+(
+    SELECT site, k, part.1 AS hour, part.2 AS span, generation,
+        -- include: measure_merges
+    FROM placed
+    ARRAY JOIN [(toUInt8(24), toUInt8(24)), (toUInt8(first_hour), toUInt8(next_hour - first_hour))] AS part
+    GROUP BY site, k, hour, span, generation
+),
+totals AS
+(
+    SELECT site, k, hour, span,
+        -- include: measure_totals
+    FROM spans
+    GROUP BY site, k, hour, span
+    HAVING cell_networks >= k
+)
+SELECT {day:Date}, {timezone:String}, {seal:UInt64},
+    least(
+        transform(site, {sites:Array(String)}, {kept_until:Array(Date)}, {day:Date}),
+        if(hour = 24, toDate('2149-06-06'), addMonths({day:Date}, 13))),
+    site, hour, span,
+    -- include: published
+FROM
+(
+    SELECT *, if(has({exact:Array(String)}, site), 1, k) AS step FROM totals
+)
