@@ -1,0 +1,196 @@
+"""One spool file as the drainer sees it: rows in, batches out, and what became of each.
+
+A batch is all rows of one (day, time zone) between two row ids, recorded here before its first
+insert. Its identity follows from the spool's and the two ids, so it is the same after any crash.
+Rows, the record of their batch and the ledger change in one transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+
+from collector.spool import Counted, Gone, connect, locked, move_ledger, transaction
+
+# One insert makes one part of at most this much (design.md section 13).
+MAX_BATCH_EVENTS = 200_000
+MAX_BATCH_BYTES = 128 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows `first` to `last` of one (day, time zone), inserted together under the identity `batch`."""
+
+    batch: int
+    day: date
+    timezone: str
+    first: int
+    last: int
+    events: int
+
+    @property
+    def tag(self) -> str:
+        """Names the insert, in the store's process list and as its deduplication token."""
+        return f"batch-{self.batch}"
+
+
+class Backlog:
+    """One spool file. Its methods raise `sqlite3.Error` where it cannot be read."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._connection = connect(file)
+
+    def is_made(self) -> bool:
+        """Whether the worker has finished making this file."""
+        return self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'facts'").fetchone() is not None
+
+    @cached_property
+    def identity(self) -> int:
+        """The spool's random name."""
+        return int(self._connection.execute("SELECT value FROM facts WHERE name = 'identity'").fetchone()[0])
+
+    def days(self) -> list[tuple[date, str]]:
+        """The (day, time zone) pairs that have rows here, oldest row first."""
+        found = self._connection.execute("SELECT day, timezone FROM rows GROUP BY day, timezone ORDER BY min(id)")
+        return [(date.fromisoformat(day), timezone) for day, timezone in found]
+
+    def recorded(self) -> list[Batch]:
+        """Batches whose insert was begun and not ended."""
+        found = self._connection.execute("SELECT batch, day, timezone, first, last, events FROM batches ORDER BY first")
+        return [Batch(batch, date.fromisoformat(day), timezone, *rest) for batch, day, timezone, *rest in found]
+
+    def record(self, day: date, timezone: str, max_rows: int) -> Batch | None:
+        """Takes the oldest rows of a day, at most `max_rows` and what one insert may hold, and records them as a batch."""
+        first = last = events = size = 0
+        found = self._connection.execute(
+            "SELECT id, events, length(lines) FROM rows WHERE day = ? AND timezone = ? ORDER BY id LIMIT ?",
+            (day.isoformat(), timezone, max_rows),
+        )
+        for row, row_events, row_bytes in found:
+            if events and (events + row_events > MAX_BATCH_EVENTS or size + row_bytes > MAX_BATCH_BYTES):
+                break
+            first, last = first or row, row
+            events, size = events + row_events, size + row_bytes
+        found.close()
+        if not events:
+            return None
+        batch = Batch(_identity(self.identity, first, last), day, timezone, first, last, events)
+        with transaction(self._connection):
+            self._connection.execute(
+                "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)",
+                (batch.batch, day.isoformat(), timezone, first, last, events),
+            )
+        return batch
+
+    def lines(self, batch: Batch) -> bytes:
+        """The batch as JSONEachRow, each line with its batch and its position in it."""
+        lines: list[bytes] = []
+        for (row,) in self._connection.execute(f"SELECT lines FROM rows WHERE {_ROWS_OF}", _key(batch)):
+            lines.extend(row.splitlines())
+        head = b'{"batch":%d,"position":' % batch.batch
+        return b"".join([b"%b%d,%b\n" % (head, position, line[1:]) for position, line in enumerate(lines)])
+
+    def end(self, batch: Batch, outcome: Gone) -> None:
+        """Deletes the batch's rows and its record, and counts its events as `outcome`."""
+        with transaction(self._connection):
+            self._connection.execute(f"DELETE FROM rows WHERE {_IN_BATCH}", _key(batch))
+            self._connection.execute("DELETE FROM batches WHERE batch = ?", (batch.batch,))
+            move_ledger(self._connection, outcome, batch.events)
+
+    def narrow(self, batch: Batch) -> None:
+        """After a refusal: splits a batch of one row into two rows, or quarantines it where it is a single line."""
+        rows = self._connection.execute(
+            f"SELECT id, committed_at, events, version, lines FROM rows WHERE {_ROWS_OF}", _key(batch)
+        ).fetchall()
+        with transaction(self._connection):
+            self._connection.execute("DELETE FROM batches WHERE batch = ?", (batch.batch,))
+            if len(rows) > 1:
+                return
+            row, committed_at, events, version, lines = rows[0]
+            self._connection.execute("DELETE FROM rows WHERE id = ?", (row,))
+            at = (batch.day.isoformat(), batch.timezone)
+            if events == 1:
+                self._connection.execute("INSERT INTO quarantine (day, timezone, lines) VALUES (?, ?, ?)", (*at, lines))
+                move_ledger(self._connection, "quarantined", 1)
+                return
+            for half in _halves(lines.splitlines(keepends=True)):
+                self._connection.execute(
+                    "INSERT INTO rows (day, timezone, committed_at, events, version, lines) VALUES (?, ?, ?, ?, ?, ?)",
+                    (*at, committed_at, len(half), version, b"".join(half)),
+                )
+
+    def counters_since(self, commit: int) -> tuple[list[tuple[Counted, int]], int]:
+        """The running totals that changed after commit number `commit`, and the number of the last commit among them."""
+        found = self._connection.execute(
+            "SELECT changed, day, site, outcome, reason, requests FROM counters WHERE changed > ?", (commit,)
+        ).fetchall()
+        return [(Counted(*key), requests) for _, *key, requests in found], max(
+            (row[0] for row in found), default=commit
+        )
+
+    def ledger(self) -> dict[str, int]:
+        """Requests by outcome, events by what became of them, and those still here (`waiting`)."""
+        counts = dict(self._connection.execute("SELECT outcome, sum(requests) FROM counters GROUP BY outcome"))
+        gone = dict(self._connection.execute("SELECT outcome, events FROM ledger"))
+        waiting = self._connection.execute("SELECT coalesce(sum(events), 0) FROM rows").fetchone()[0]
+        return {**counts, **gone, "waiting": waiting}
+
+    def is_beaten_since(self, at: float) -> bool:
+        """Whether the worker has committed a heartbeat after `at`, or no worker has this file."""
+        beat = self._connection.execute("SELECT value FROM facts WHERE name = 'heartbeat'").fetchone()
+        return (beat is not None and beat[0] > at) or self.is_orphaned()
+
+    def is_orphaned(self) -> bool:
+        """Whether no worker holds this file now."""
+        lock = locked(self.file)
+        if lock is None:
+            return False
+        os.close(lock)
+        return True
+
+    def truncate_log(self) -> bool:
+        """Empties the write-ahead log, so that no frame of a deleted row is left; False while somebody reads."""
+        busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+_IN_BATCH = "day = ? AND timezone = ? AND id BETWEEN ? AND ?"
+_ROWS_OF = f"{_IN_BATCH} ORDER BY id"
+
+
+def _key(batch: Batch) -> tuple[str, str, int, int]:
+    return batch.day.isoformat(), batch.timezone, batch.first, batch.last
+
+
+def _identity(spool: int, first: int, last: int) -> int:
+    """63 bits, because SQLite's integers are signed."""
+    digest = blake2b(f"{spool} {first} {last}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def _halves(lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    middle = len(lines) // 2
+    return lines[:middle], lines[middle:]
+
+
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[list[Backlog]]:
+    """The backlogs of all spool files of a folder that their workers have made, for the time of a `with` block."""
+    with contextlib.ExitStack() as stack:
+        backlogs = []
+        for file in sorted(folder.glob("spool-*.sqlite")):
+            backlog = Backlog(file)
+            stack.callback(backlog.close)
+            if backlog.is_made():
+                backlogs.append(backlog)
+        yield backlogs

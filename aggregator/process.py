@@ -1,0 +1,136 @@
+"""The aggregator as a process: its two jobs, drain and seal, in loops that outlive any one fault.
+
+Nothing is lost while a job fails: events wait in the spool, finished days wait open. So a fault is
+logged and the job goes on; only a broken configuration ends the process.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from functools import partial
+
+from aggregator.drain import Drainer
+from aggregator.guard import ClockGuard, newest_event
+from aggregator.lease import Lease
+from aggregator.migrate import migrate
+from aggregator.seal import Sealed, Sealer, Surroundings
+from aggregator.store import Store, StoreUnavailable, open_store
+from collector.clock import Clock
+from collector.keys import Keys
+from collector.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# An event is on the dashboard's live view within 2 s of its 202; half a round of this is the drain's share.
+DRAIN_EVERY_S = 0.25
+# Twice a minute: sealing waits for promises that are renewed every few seconds, and grace is minutes.
+SEAL_EVERY_S = 5.0
+# After a fault that is not the store's absence: long enough not to fill the log.
+FAULT_PAUSE_S = 5.0
+# Rounds that moved so many events follow each other at once: there is a backlog.
+BUSY_EVENTS = 10_000
+
+Round = Callable[[], float]
+
+
+def run_jobs(settings: Settings, jobs: Sequence[str], stopping: threading.Event, clock: Clock) -> None:
+    """Runs `jobs` ("drain", "seal") until `stopping` is set; raises `Fault` where one cannot start."""
+    store = _opened(settings, stopping)
+    if store is None:
+        return
+    keys = Keys(settings.privacy.key_dir, settings.privacy.grace_minutes * 60, clock)
+    makers = {"drain": _drain_round, "seal": _seal_round}
+    rounds = [makers[job](settings, store, keys, clock) for job in jobs]
+    with ThreadPoolExecutor(len(rounds)) as pool:
+        running = [pool.submit(_repeat, round_, stopping) for round_ in rounds]
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        stopping.set()
+        for job in done:
+            job.result()
+    store.close()
+
+
+def seal_now(settings: Settings, clock: Clock) -> list[str]:
+    """Seals what is due, once; returns a line for each day, and one for each day that waits with its reason."""
+    store = open_store(settings, wait_s=5.0)
+    try:
+        migrate(store)
+        keys = Keys(settings.privacy.key_dir, settings.privacy.grace_minutes * 60, clock)
+        sealer = _sealer(settings, store, keys, clock)
+        done = [_told(sealed) for sealed in sealer.seal_due()]
+        return done + [
+            f"{period.day} in {period.timezone} waits: {reason}" for period, reason in sealer.waiting.items()
+        ]
+    finally:
+        store.close()
+
+
+def _opened(settings: Settings, stopping: threading.Event) -> Store | None:
+    """The migrated store, waited for as long as it takes; None where the process was told to stop before it came."""
+    is_told = False
+    while not stopping.is_set():
+        try:
+            store = open_store(settings, wait_s=2.0)
+            applied = migrate(store)
+        except StoreUnavailable as fault:
+            if not is_told:
+                log.warning("waiting for the store: %s", fault)
+            is_told = True
+            continue
+        if applied:
+            log.info("applied %d migrations", applied)
+        return store
+    return None
+
+
+def _drain_round(settings: Settings, store: Store, keys: Keys, clock: Clock) -> Round:
+    drainer = Drainer(settings, store, keys, clock)
+    return lambda: 0.0 if drainer.round() > BUSY_EVENTS else DRAIN_EVERY_S
+
+
+def _seal_round(settings: Settings, store: Store, keys: Keys, clock: Clock) -> Round:
+    sealer = _sealer(settings, store, keys, clock)
+
+    def seal_round() -> float:
+        for sealed in sealer.seal_due():
+            log.info("%s", _told(sealed))
+        return SEAL_EVERY_S
+
+    return seal_round
+
+
+def _sealer(settings: Settings, store: Store, keys: Keys, clock: Clock) -> Sealer:
+    lease = Lease(store, "seal", secrets.randbits(64), store.now)
+    guard = ClockGuard(clock, store.now, partial(newest_event, store))
+    return Sealer(store, settings, clock, guard, Surroundings(may_work=lease.acquire, sealed=keys.destroy))
+
+
+def _repeat(round_: Round, stopping: threading.Event) -> None:
+    """Round after round. While the store is away this is said once; any other fault is told with its trace each time."""
+    is_away = False
+    while True:
+        try:
+            pause_s = round_()
+            if is_away:
+                log.warning("the store is back")
+            is_away = False
+        except StoreUnavailable as fault:
+            if not is_away:
+                log.error("the store is away, everything waits: %s", fault)
+            is_away, pause_s = True, 2 * DRAIN_EVERY_S
+        except Exception:  # noqa: BLE001  the outermost loop: what waits is safe, and the next round may do
+            log.exception("a round failed; the next one tries again")
+            pause_s = FAULT_PAUSE_S
+        if stopping.wait(pause_s):
+            return
+
+
+def _told(sealed: Sealed) -> str:
+    text = (
+        f"{sealed.period.day} in {sealed.period.timezone}: {sealed.outcome}, {sealed.events} events, {sealed.late} late"
+    )
+    return text + (f"; still there: {', '.join(sealed.remains)}" if sealed.remains else "")

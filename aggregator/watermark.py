@@ -1,0 +1,150 @@
+"""A drainer's promises in the store: which days it will insert nothing into any more (design.md section 11).
+
+The promise for a time zone is `closed_through`: "no event of this day or an earlier one, but for the
+days in `reopened`". A day that is over is entered only through `reopened`, so that the sealer and
+any number of drainers exclude each other without a lock:
+
+- the drainer first publishes the day in `reopened`, then reads `closings` and `seals`;
+- the sealer first publishes the day in `closings`, then reads every drainer's `reopened`.
+
+Whoever is second sees the first. A drainer that finds the day closed counts its events as late; a
+sealer that finds it reopened waits until the drainer gives it back, one grace after its last batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+
+from aggregator.store import Store
+from collector.clock import Clock
+from collector.days import day_of, ends_at
+
+NEVER = date(1970, 1, 1)
+# What a drainer knew of seals is asked again after so long without an answer from the store: somebody
+# who was asleep may have been given up meanwhile (the sealer does so after 24 h).
+SILENCE_S = 3_600.0
+# The sealer gives a drainer up after 24 h; a promise is renewed far more often than that.
+RENEW_EVERY_S = 5.0
+
+
+@dataclass
+class Zone:
+    """What this drainer has promised for one time zone."""
+
+    closed_through: date = NEVER
+    # The last time that a batch of a day already over came in, by this drainer's clock.
+    reopened: dict[date, float] = field(default_factory=dict)
+
+
+class Watermark:
+    """The promises of one drainer, published before they are relied upon."""
+
+    def __init__(self, store: Store, drainer: int, grace_s: float, clock: Clock) -> None:
+        self._store, self._drainer, self._grace_s, self._clock = store, drainer, grace_s, clock
+        self._zones: dict[str, Zone] = {}
+        self._known_open: set[tuple[date, str]] = set()
+        self._heard_at = clock.boot()
+        self._renewed_at: float | None = None
+        self._restore()
+
+    def may_insert(self, day: date, timezone: str) -> bool:
+        """Whether an event of this day may go in; False means late. May publish, so it may raise a store's fault."""
+        self._forget_after_silence()
+        now = self._clock.wall()
+        zone = self._zones.setdefault(timezone, Zone())
+        over = now >= ends_at(day, timezone) + self._grace_s or day <= zone.closed_through
+        if over and day not in zone.reopened:
+            self._reopen(zone, day, timezone, now)
+        if (day, timezone) not in self._known_open:
+            if self._is_closed(day, timezone):
+                if zone.reopened.pop(day, None) is not None:
+                    self._publish([timezone])
+                return False
+            self._known_open.add((day, timezone))
+        if over:
+            zone.reopened[day] = now
+        return True
+
+    def advance(self, timezone: str, through: date) -> None:
+        """Promises that no day up to `through` gets another event from here. The caller has inserted and deleted all of them."""
+        zone = self._zones.setdefault(timezone, Zone())
+        if through > zone.closed_through:
+            zone.closed_through = through
+            self._publish([timezone])
+
+    def closable(self, timezone: str) -> date:
+        """The last day that is over, grace included, in this time zone."""
+        day = day_of(self._clock.wall() - self._grace_s, timezone)
+        return date.fromordinal(day.toordinal() - 1)
+
+    def is_promised(self, timezone: str, day: date) -> bool:
+        return timezone in self._zones and self._zones[timezone].closed_through >= day
+
+    def renew(self, timezones: Iterable[str]) -> None:
+        """Says again what holds, and gives reopened days back one grace after their last batch."""
+        now = self._clock.wall()
+        given_back = False
+        for zone in self._zones.values():
+            for day in [day for day, last in zone.reopened.items() if now >= last + self._grace_s]:
+                del zone.reopened[day]
+                given_back = True
+        if given_back or self._renewed_at is None or self._clock.boot() >= self._renewed_at + RENEW_EVERY_S:
+            self._publish({*timezones, *self._zones})
+            self._renewed_at = self._clock.boot()
+
+    def heard(self) -> None:
+        """The store has answered just now."""
+        self._heard_at = self._clock.boot()
+
+    def is_reopened(self, timezone: str, day: date) -> bool:
+        return timezone in self._zones and day in self._zones[timezone].reopened
+
+    def _reopen(self, zone: Zone, day: date, timezone: str, now: float) -> None:
+        """Published before it is believed: if the store does not answer, the day is not reopened."""
+        zone.reopened[day] = now
+        try:
+            self._publish([timezone])
+        except BaseException:
+            del zone.reopened[day]
+            raise
+        self._known_open.discard((day, timezone))
+
+    def _restore(self) -> None:
+        rows = self._store.query(
+            "SELECT timezone, closed_through, reopened FROM drains FINAL WHERE drainer = {drainer:UInt64}",
+            {"drainer": self._drainer},
+        )
+        now = self._clock.wall()
+        for timezone, closed_through, reopened in rows:
+            self._zones[timezone] = Zone(closed_through, dict.fromkeys(reopened, now))
+
+    def _forget_after_silence(self) -> None:
+        if self._clock.boot() - self._heard_at > SILENCE_S:
+            self._known_open.clear()
+
+    def _is_closed(self, day: date, timezone: str) -> bool:
+        found = self._store.query(
+            "SELECT 1 FROM closings WHERE day = {day:Date} AND timezone = {timezone:String}"
+            " UNION ALL SELECT 1 FROM seals WHERE day = {day:Date} AND timezone = {timezone:String} LIMIT 1",
+            {"day": day, "timezone": timezone},
+        )
+        self.heard()
+        return bool(found)
+
+    def _publish(self, timezones: Iterable[str]) -> None:
+        seen_at = datetime.fromtimestamp(self._clock.wall(), UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        zones = [(name, self._zones.setdefault(name, Zone())) for name in timezones]
+        rows = [
+            (
+                self._drainer,
+                name,
+                zone.closed_through.isoformat(),
+                [day.isoformat() for day in sorted(zone.reopened)],
+                seen_at,
+            )
+            for name, zone in zones
+        ]
+        self._store.insert_rows("drains", ("drainer", "timezone", "closed_through", "reopened", "seen_at"), rows)
+        self.heard()

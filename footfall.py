@@ -1,0 +1,337 @@
+"""The command line. It wires the parts together and holds no rules of its own.
+
+`footfall serve` runs all of an installation on one machine: the supervisor here starts `store`,
+`collect`, `aggregate` (drain and seal) and `dashboard` as processes of their own. Each part is
+imported by the command that runs it, so that a collector alone needs no ClickHouse driver and chDB
+is never loaded in a process that forks.
+
+Exit status: 0 done, 1 a check found something, 2 the command could not do its work (one line says why).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from collector.clock import SystemClock
+from collector.fault import Fault
+from collector.settings import Address, Settings, SettingsError, load
+
+DEFAULT_DATA = Path("footfall-data")
+DEFAULT_CONFIG = Path("footfall.toml")
+JOBS = ("drain", "seal")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    command: Callable[[Settings, argparse.Namespace], int] = options.run
+    try:
+        return command(_settings(options), options)
+    except SettingsError as error:
+        print(*(f"footfall: {fault}" for fault in error.faults), sep="\n", file=sys.stderr)
+    except (Fault, OSError, ValueError) as error:
+        print(f"footfall: {_one_line(error)}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    return 2
+
+
+def serve(settings: Settings, options: argparse.Namespace) -> int:
+    """Everything on one machine, supervised."""
+    from collector.supervisor import Child, Supervisor
+
+    _check_free(settings.collector.listen, "collector.listen")
+    _check_free(settings.dashboards.listen, "dashboards.listen")
+    _prepare(settings)
+    children = [
+        Child("collector", _command("collect", options), is_ready=_answers(settings.collector.listen)),
+        Child("drain", _command("aggregate", options, "--job", "drain")),
+        Child("seal", _command("aggregate", options, "--job", "seal")),
+        Child("dashboards", _command("dashboard", options), is_ready=_answers(settings.dashboards.listen)),
+    ]
+    if settings.aggregator.store == "embedded":
+        announcement = settings.data / "run" / "store.json"
+        announcement.unlink(missing_ok=True)
+        children.insert(0, Child("store", _command("store", options), is_ready=announcement.exists))
+    supervisor = Supervisor(children, is_reloadable=lambda: _is_usable(options))
+    return supervisor.run(started=lambda: print(_welcome(settings), flush=True))
+
+
+def collect(settings: Settings, options: argparse.Namespace) -> int:
+    """The public side alone."""
+    from collector.country import Countries
+    from collector.keys import prepared_folder
+    from collector.server import serve as serve_collector
+
+    _check_free(settings.collector.listen, "collector.listen")
+    Countries(settings.collector.country_file).close()
+    prepared_folder(settings.privacy.key_dir)
+    serve_collector(settings)
+    return 0
+
+
+def store(settings: Settings, options: argparse.Namespace) -> int:
+    """The embedded store alone."""
+    from aggregator.front import run_front
+
+    if settings.aggregator.store != "embedded":
+        raise Fault(
+            "aggregator.store names a ClickHouse server, so there is no embedded store to run; start that server"
+        )
+    run_front(settings.data)
+    return 0
+
+
+def aggregate(settings: Settings, options: argparse.Namespace) -> int:
+    """Drains the spools and seals finished days, until told to stop."""
+    from aggregator.process import run_jobs
+
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    run_jobs(settings, [options.job] if options.job else list(JOBS), stopping, SystemClock())
+    return 0
+
+
+def dashboard(settings: Settings, options: argparse.Namespace) -> int:
+    """The internal side alone."""
+    from dashboards.server import serve as serve_dashboards
+
+    _check_free(settings.dashboards.listen, "dashboards.listen")
+    serve_dashboards(settings)
+    return 0
+
+
+def seal(settings: Settings, options: argparse.Namespace) -> int:
+    """Seals every day that is due now, once."""
+    from aggregator.process import seal_now
+
+    sealed = seal_now(settings, SystemClock())
+    for line in sealed:
+        print(line)
+    if not sealed:
+        print("no day is due")
+    return 0
+
+
+def sql(settings: Settings, options: argparse.Namespace) -> int:
+    """One SELECT over trends, printed as tab-separated values."""
+    from aggregator.store import open_store
+    from dashboards.sql import select
+
+    opened = open_store(settings, wait_s=5.0)
+    try:
+        for row in select(opened, options.statement):
+            print(*row, sep="\t")
+    finally:
+        opened.close()
+    return 0
+
+
+def doctor(settings: Settings, options: argparse.Namespace) -> int:
+    """A line per check; exit status 1 where one fails."""
+    from aggregator.doctor import examine
+
+    is_well = True
+    for finding in examine(settings):
+        print(finding, flush=True)
+        is_well = is_well and finding.is_well
+    return 0 if is_well else 1
+
+
+def token_add(settings: Settings, options: argparse.Namespace) -> int:
+    """Makes a token and prints it once: for the API in people.sqlite, for ingest in the configuration file."""
+    if options.site is not None and options.site not in settings.sites:
+        raise Fault(f"there is no site {options.site} in the configuration; add it first")
+    if options.role == "ingest":
+        from collector.ingest_token import add_ingest_token
+
+        config = _config_of(options) or DEFAULT_CONFIG
+        print(add_ingest_token(config, options.name, options.site, trusted_addresses=options.trusted_addresses))
+        print(f"kept as a hash in {config}; tell a running service with SIGHUP", file=sys.stderr)
+        return 0
+    from dashboards.access import People
+
+    print(People(settings.data).add_token(options.name, options.role, options.site))
+    return 0
+
+
+def token_list(settings: Settings, options: argparse.Namespace) -> int:
+    """Names, roles and sites; tokens themselves are kept nowhere."""
+    from dashboards.access import People
+
+    for access in People(settings.data).list_tokens():
+        print(access.name, access.role, access.site or "(all sites)", sep="\t")
+    for site in settings.sites.values():
+        for ingest in site.ingest_tokens:
+            print(ingest.name, "ingest", site.domain, sep="\t")
+    return 0
+
+
+def token_remove(settings: Settings, options: argparse.Namespace) -> int:
+    """Takes an API token back."""
+    from dashboards.access import People
+
+    if not People(settings.data).remove_token(options.name):
+        raise Fault(f"there is no token named {options.name}; `footfall token list` shows all")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--config", type=Path, help=f"configuration file (default: {DEFAULT_CONFIG} where there is one)"
+    )
+    common.add_argument("--data", type=Path, default=DEFAULT_DATA, help="data folder (default: ./%(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="footfall", description="Counts visits, and keeps nothing that points at a person."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(
+        name: str, run: Callable[[Settings, argparse.Namespace], int], within: object = commands
+    ) -> argparse.ArgumentParser:
+        summary = (run.__doc__ or "").splitlines()[0]
+        command: argparse.ArgumentParser = within.add_parser(name, parents=[common], help=summary, description=summary)  # type: ignore[attr-defined]  # argparse's type for subparsers is private
+        command.set_defaults(run=run)
+        return command
+
+    served = add("serve", serve)
+    served.add_argument("--listen", metavar="HOST:PORT", help="the public side (default: 127.0.0.1:8000)")
+    served.add_argument("--dashboards", metavar="HOST:PORT", help="the internal side (default: 127.0.0.1:8001)")
+    add("collect", collect)
+    add("store", store)
+    add("aggregate", aggregate).add_argument("--job", choices=JOBS, help="only this one (default: both)")
+    add("dashboard", dashboard)
+    add("seal", seal)
+    add("sql", sql).add_argument("statement", help='for example "SELECT day, views FROM trend WHERE hour = 24"')
+    add("doctor", doctor)
+    tokens = commands.add_parser("token", help="API and ingest tokens").add_subparsers(required=True, metavar="ACTION")
+    added = add("add", token_add, tokens)
+    added.add_argument("name")
+    added.add_argument("--role", required=True, choices=("viewer", "analyst", "admin", "ingest"))
+    added.add_argument("--site", help="this site only; an ingest token needs one")
+    added.add_argument(
+        "--trusted-addresses",
+        action="store_true",
+        help="addresses that its holder asserts count as networks of their own",
+    )
+    add("list", token_list, tokens)
+    add("remove", token_remove, tokens).add_argument("name")
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return load(_config_of(options), options.data, _environment(options))
+
+
+def _config_of(options: argparse.Namespace) -> Path | None:
+    if options.config is not None:
+        return Path(options.config)
+    return DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None
+
+
+def _environment(options: argparse.Namespace) -> dict[str, str]:
+    """The environment with the options of this command in it, for this process and its children alike."""
+    environment = dict(os.environ)
+    for option, setting in (("listen", "FOOTFALL_COLLECTOR__LISTEN"), ("dashboards", "FOOTFALL_DASHBOARDS__LISTEN")):
+        if getattr(options, option, None):
+            environment[setting] = getattr(options, option)
+    config = _config_of(options)
+    environment["FOOTFALL_DATA"] = str(options.data.resolve())
+    if config is not None:
+        environment["FOOTFALL_CONFIG"] = str(config.resolve())
+    os.environ.update(environment)
+    return environment
+
+
+def _prepare(settings: Settings) -> None:
+    """What only fails once, before any process is started."""
+    from collector.country import Countries
+    from collector.keys import prepared_folder
+
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    prepared_folder(settings.privacy.key_dir)
+    Countries(settings.collector.country_file).close()
+
+
+def _check_free(address: Address, setting: str) -> None:
+    """Granian shares a port with whoever listens already, so a second installation is refused here."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.host, address.port))
+        except OSError as error:
+            raise Fault(
+                f"cannot listen on {address}: {error.strerror}; stop what listens there or set {setting}"
+            ) from None
+
+
+def _answers(address: Address) -> Callable[[], bool]:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104  compared with, never bound to
+
+    def answers() -> bool:
+        try:
+            socket.create_connection((host, address.port), timeout=1.0).close()
+        except OSError:
+            return False
+        return True
+
+    return answers
+
+
+def _command(name: str, options: argparse.Namespace, *more: str) -> list[str]:
+    config = _config_of(options)
+    named = ["--config", str(config)] if config is not None else []
+    return [sys.executable, "-m", "footfall", name, *named, "--data", str(options.data), *more]
+
+
+def _is_usable(options: argparse.Namespace) -> bool:
+    try:
+        _settings(options)
+    except SettingsError as error:
+        logging.getLogger("footfall").error(
+            "the new configuration is refused, the old one stays: %s", "; ".join(error.faults)
+        )
+        return False
+    return True
+
+
+def _welcome(settings: Settings) -> str:
+    """What a newcomer needs next: where it listens and, on a development site, two lines to try."""
+    lines = [
+        f"Footfall counts on http://{settings.collector.listen} (public) and answers on http://{settings.dashboards.listen} (internal).",
+    ]
+    site = next((site for site in settings.sites.values() if site.is_development), None)
+    if site is not None:
+        from dashboards.access import People
+
+        token = People(settings.data).development_token(site.domain)
+        event = json.dumps({"n": "pageview", "u": f"http://{site.domain}/", "d": site.domain, "c": "1"})
+        agent = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+        lines += [
+            "Send a first event:",
+            f"  curl -i http://{settings.collector.listen}/api/event -A '{agent}' -d '{event}'",
+            "See it:",
+            f"  curl -H 'Authorization: Bearer {token}' 'http://{settings.dashboards.listen}/api/stats?site={site.domain}'",
+        ]
+    return "\n".join(lines)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

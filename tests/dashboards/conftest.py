@@ -1,0 +1,85 @@
+"""Sealed days to ask about, written as the sealer writes them, in a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+
+import pytest
+
+from aggregator.store import Store
+from collector.days import starts_at
+from tests.aggregator.conftest import bare_store, endpoint, session_store, store
+
+__all__ = ["bare_store", "endpoint", "session_store", "store"]
+
+MEASURES = ("visitors", "visits", "views", "events", "bounces", "engaged_s")
+KEPT = date(2100, 1, 1)
+
+
+@dataclass
+class StillClock:
+    """Both clocks, moved by hand."""
+
+    now: float
+
+    def wall(self) -> float:
+        return self.now
+
+    def boot(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def noon() -> StillClock:
+    """Noon of 31 March 2026 in Berlin."""
+    return StillClock(starts_at(date(2026, 3, 31), "Europe/Berlin") + 12 * 3_600)
+
+
+@dataclass
+class Sealer:
+    """Writes seals of one time zone: rows first, the commit record last."""
+
+    store: Store
+    timezone: str = "Europe/Berlin"
+    number: int = field(default=0)
+
+    def seal(
+        self,
+        day: date,
+        spans: Sequence[tuple[str, int, int, int]] = (),
+        values: Sequence[tuple[str, str, str, str, int]] = (),
+        *,
+        commit: bool = True,
+        origin: str = "open",
+    ) -> None:
+        """`spans`: (site, hour, span, number); `values`: (site, dimension, parent, value, number)."""
+        self.number += 1
+        key = (day, self.timezone, self.number, KEPT)
+        columns = ("day", "timezone", "seal", "keep_until", "site")
+        rows = [(*key, site, hour, span, *[number] * 6) for site, hour, span, number in spans]
+        self.store.insert_rows("trend_rows", (*columns, "hour", "span", *MEASURES), rows)
+        cells = [(*key, *cell[:4], *[cell[4]] * 6) for cell in values]
+        self.store.insert_rows("breakdown_rows", (*columns, "dimension", "parent", "value", *MEASURES), cells)
+        if commit:
+            record = (day, self.timezone, origin, self.number, datetime.now(UTC), 1, 0, 5, "rounded", 1)
+            names = ("day", "timezone", "origin", "seal", "committed_at", "events", "bounded", "k", "level", "days")
+            self.store.insert_rows("seals", names, [record])
+
+
+@pytest.fixture
+def sealer(store: Store) -> Sealer:
+    """A sealer over the empty store."""
+    return Sealer(store)
+
+
+@pytest.fixture
+def request_counts(store: Store) -> Callable[[date, str, str, str, int], None]:
+    """Writes one running total of requests, as a drainer does."""
+
+    def write(day: date, site: str, outcome: str, reason: str, requests: int) -> None:
+        names = ("day", "site", "outcome", "reason", "spool", "requests")
+        store.insert_rows("coverage_totals", names, [(day, site, outcome, reason, 1, requests)])
+
+    return write
