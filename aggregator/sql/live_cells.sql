@@ -1,5 +1,5 @@
 -- A site's open day as it stood, cell by cell, when the last full group of k networks was complete: networks of the
--- cell's largest generation, in the order in which they were received. With k = 1 every row counts.
+-- cell's largest generation, in the order in which they were received.
 WITH
 cells AS
 (
@@ -30,7 +30,7 @@ groups AS
     SELECT dimension, parent, value,
         argMax(in_order, (length(in_order), generation)) AS largest,
         intDiv(length(largest), {k:UInt16}) AS complete,
-        if({k:UInt16} = 1, (toDateTime('2106-02-07 06:28:15', 'UTC'), toUInt64(-2), toUInt32(-1)), largest[complete * {k:UInt16}]) AS completed_at
+        largest[complete * {k:UInt16}] AS completed_at
     FROM arrivals
     GROUP BY dimension, parent, value
     HAVING complete > 0
