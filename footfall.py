@@ -11,6 +11,7 @@ Exit status: 0 done, 1 a check found something, 2 the command could not do its w
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import logging
 import os
@@ -53,6 +54,7 @@ def serve(settings: Settings, options: argparse.Namespace) -> int:
     _check_free(settings.collector.listen, "collector.listen")
     _check_free(settings.dashboards.listen, "dashboards.listen")
     _prepare(settings)
+    _lock(settings.data)
     children = [
         Child("collector", _command("collect", options), is_ready=_answers(settings.collector.listen)),
         Child("drain", _command("aggregate", options, "--job", "drain")),
@@ -62,7 +64,7 @@ def serve(settings: Settings, options: argparse.Namespace) -> int:
     if settings.aggregator.store == "embedded":
         announcement = settings.data / "run" / "store.json"
         announcement.unlink(missing_ok=True)
-        children.insert(0, Child("store", _command("store", options), is_ready=announcement.exists))
+        children.insert(0, Child("store", _command("store", options), is_ready=announcement.exists, is_reloaded=False))
     supervisor = Supervisor(children, is_reloadable=lambda: _is_usable(options))
     return supervisor.run(started=lambda: print(_welcome(settings), flush=True))
 
@@ -265,6 +267,15 @@ def _prepare(settings: Settings) -> None:
     Countries(settings.collector.country_file).close()
 
 
+def _lock(data: Path) -> None:
+    """One `serve` for a data folder; the lock is held until this process ends, and its children do not inherit it."""
+    descriptor = os.open(data / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Fault(f"another footfall serve runs on {data}; stop it, or pass another folder with --data") from None
+
+
 def _check_free(address: Address, setting: str) -> None:
     """Granian shares a port with whoever listens already, so a second installation is refused here."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
@@ -311,7 +322,8 @@ def _is_usable(options: argparse.Namespace) -> bool:
 def _welcome(settings: Settings) -> str:
     """What a newcomer needs next: where it listens and, on a development site, two lines to try."""
     lines = [
-        f"Footfall counts on http://{settings.collector.listen} (public) and answers on http://{settings.dashboards.listen} (internal).",
+        f"Footfall counts on http://{settings.collector.listen} (public)"
+        f" and answers on http://{settings.dashboards.listen} (internal).",
     ]
     site = next((site for site in settings.sites.values() if site.is_development), None)
     if site is not None:

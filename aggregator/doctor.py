@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from aggregator.ledger import read_ledger
 from aggregator.store import Store, StoreRefused, StoreUnavailable, open_store
@@ -78,7 +79,7 @@ def _key_folder(settings: Settings) -> Finding:
 
 
 def _swap(settings: Settings) -> Finding:
-    devices = open("/proc/swaps").read().splitlines()[1:]
+    devices = Path("/proc/swaps").read_text().splitlines()[1:]
     return Finding(
         "swap",
         not devices,
@@ -102,10 +103,11 @@ def _country_file(settings: Settings) -> Finding:
 
 
 def _store_version(settings: Settings, store: Store) -> Finding:
+    kind = "embedded" if settings.aggregator.store == "embedded" else "a server"
     return Finding(
         "store",
         True,
-        f"ClickHouse {store.query('SELECT version()')[0][0]} ({'embedded' if settings.aggregator.store == 'embedded' else 'server'})",
+        f"ClickHouse {store.query('SELECT version()')[0][0]}, {kind}",
     )
 
 
@@ -123,8 +125,9 @@ def _store_clock(settings: Settings, store: Store) -> Finding:
 def _ledger(settings: Settings, store: Store) -> Finding:
     ledger = read_ledger(settings.collector.spool_dir, store)
     evidence = (
-        f"received {ledger.received} = dropped {ledger.dropped} + invalid {ledger.invalid} + in spool {ledger.waiting} + open {ledger.open}"
-        f" + sealed {ledger.sealed} + late {ledger.late} + expired {ledger.expired} + quarantined {ledger.quarantined}"
+        f"received {ledger.received} = dropped {ledger.dropped} + invalid {ledger.invalid} + in spool {ledger.waiting}"
+        f" + open {ledger.open} + sealed {ledger.sealed} + late {ledger.late} + expired {ledger.expired}"
+        f" + quarantined {ledger.quarantined}"
     )
     return Finding(
         "ledger",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import partial
 
-from aggregator.drain import Drainer
+from aggregator.drain import Drainer, identity_in
 from aggregator.guard import ClockGuard, newest_event
 from aggregator.lease import Lease
 from aggregator.migrate import migrate
@@ -44,7 +44,7 @@ def run_jobs(settings: Settings, jobs: Sequence[str], stopping: threading.Event,
         return
     keys = Keys(settings.privacy.key_dir, settings.privacy.grace_minutes * 60, clock)
     makers = {"drain": _drain_round, "seal": _seal_round}
-    rounds = [makers[job](settings, store, keys, clock) for job in jobs]
+    rounds = [_started(partial(makers[job], settings, store, keys, clock), stopping) for job in jobs]
     with ThreadPoolExecutor(len(rounds)) as pool:
         running = [pool.submit(_repeat, round_, stopping) for round_ in rounds]
         done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -60,7 +60,7 @@ def seal_now(settings: Settings, clock: Clock) -> list[str]:
     try:
         migrate(store)
         keys = Keys(settings.privacy.key_dir, settings.privacy.grace_minutes * 60, clock)
-        sealer = _sealer(settings, store, keys, clock)
+        sealer = _sealer(settings, store, keys, clock, secrets.randbits(63))
         done = [_told(sealed) for sealed in sealer.seal_due()]
         return done + [
             f"{period.day} in {period.timezone} waits: {reason}" for period, reason in sealer.waiting.items()
@@ -87,13 +87,25 @@ def _opened(settings: Settings, stopping: threading.Event) -> Store | None:
     return None
 
 
+def _started(make: Callable[[], Round], stopping: threading.Event) -> Round:
+    """What `make` gives; a store that goes away meanwhile is waited for."""
+    while True:
+        try:
+            return make()
+        except StoreUnavailable as fault:
+            log.warning("waiting for the store: %s", fault)
+        if stopping.wait(2 * DRAIN_EVERY_S):
+            return lambda: 0.0
+
+
 def _drain_round(settings: Settings, store: Store, keys: Keys, clock: Clock) -> Round:
     drainer = Drainer(settings, store, keys, clock)
     return lambda: 0.0 if drainer.round() > BUSY_EVENTS else DRAIN_EVERY_S
 
 
 def _seal_round(settings: Settings, store: Store, keys: Keys, clock: Clock) -> Round:
-    sealer = _sealer(settings, store, keys, clock)
+    # A sealer that was killed finds its lease again: nobody waits for it to run out.
+    sealer = _sealer(settings, store, keys, clock, identity_in(settings.data / "sealer.id"))
 
     def seal_round() -> float:
         for sealed in sealer.seal_due():
@@ -103,14 +115,14 @@ def _seal_round(settings: Settings, store: Store, keys: Keys, clock: Clock) -> R
     return seal_round
 
 
-def _sealer(settings: Settings, store: Store, keys: Keys, clock: Clock) -> Sealer:
-    lease = Lease(store, "seal", secrets.randbits(64), store.now)
+def _sealer(settings: Settings, store: Store, keys: Keys, clock: Clock, holder: int) -> Sealer:
+    lease = Lease(store, "seal", holder, store.now)
     guard = ClockGuard(clock, store.now, partial(newest_event, store))
     return Sealer(store, settings, clock, guard, Surroundings(may_work=lease.acquire, sealed=keys.destroy))
 
 
 def _repeat(round_: Round, stopping: threading.Event) -> None:
-    """Round after round. While the store is away this is said once; any other fault is told with its trace each time."""
+    """Round after round. That the store is away is said once; any other fault is told with its trace each time."""
     is_away = False
     while True:
         try:
@@ -122,7 +134,7 @@ def _repeat(round_: Round, stopping: threading.Event) -> None:
             if not is_away:
                 log.error("the store is away, everything waits: %s", fault)
             is_away, pause_s = True, 2 * DRAIN_EVERY_S
-        except Exception:  # noqa: BLE001  the outermost loop: what waits is safe, and the next round may do
+        except Exception:  # The outermost loop: what waits is safe, and the next round may do.
             log.exception("a round failed; the next one tries again")
             pause_s = FAULT_PAUSE_S
         if stopping.wait(pause_s):

@@ -34,6 +34,7 @@ MAX_TOLD_FAULTS = 100
 # Derive so many events between two looks at other requests: about 5 ms.
 SLICE = 100
 LOCKS = 64
+LOCK_POLL_S = 0.01
 
 
 @dataclass
@@ -143,10 +144,20 @@ async def _one_at_a_time(folder: Path, key: bytes) -> AsyncIterator[None]:
     file = folder / f"idempotency-{key[0] % LOCKS}.lock"
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        await asyncio.to_thread(fcntl.flock, descriptor, fcntl.LOCK_EX)
+        # Asked for again and again, not waited for: threads that wait here could be all that the holder needs.
+        while not _is_locked(descriptor):
+            await asyncio.sleep(LOCK_POLL_S)
         yield
     finally:
         os.close(descriptor)
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 async def _tell_fault(send: Send, answer: Answer) -> None:

@@ -19,7 +19,10 @@ from dashboards.app import create_app
 
 
 def serve(settings: Settings) -> None:
-    """Answers until SIGTERM or SIGINT. The worker reads the configuration that FOOTFALL_CONFIG and FOOTFALL_DATA name."""
+    """Answers until SIGTERM or SIGINT.
+
+    The worker reads the configuration that FOOTFALL_CONFIG and FOOTFALL_DATA name.
+    """
     Granian(
         "dashboards.server:worker",
         factory=True,
