@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import http.client
 import json
 import logging
 import os
@@ -56,10 +57,10 @@ def serve(settings: Settings, options: argparse.Namespace) -> int:
     _prepare(settings)
     _lock(settings.data)
     children = [
-        Child("collector", _command("collect", options), is_ready=_answers(settings.collector.listen)),
+        Child("collector", _command("collect", options), is_ready=_is_ready(settings.collector.listen)),
         Child("drain", _command("aggregate", options, "--job", "drain")),
         Child("seal", _command("aggregate", options, "--job", "seal")),
-        Child("dashboards", _command("dashboard", options), is_ready=_answers(settings.dashboards.listen)),
+        Child("dashboards", _command("dashboard", options), is_ready=_is_ready(settings.dashboards.listen)),
     ]
     if settings.aggregator.store == "embedded":
         announcement = settings.data / "run" / "store.json"
@@ -289,17 +290,21 @@ def _check_free(address: Address, setting: str) -> None:
             ) from None
 
 
-def _answers(address: Address) -> Callable[[], bool]:
+def _is_ready(address: Address) -> Callable[[], bool]:
+    """Asks the part that listens on `address` whether it is ready to work."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104  compared with, never bound to
 
-    def answers() -> bool:
+    def is_ready() -> bool:
+        connection = http.client.HTTPConnection(host, address.port, timeout=5.0)
         try:
-            socket.create_connection((host, address.port), timeout=1.0).close()
-        except OSError:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
             return False
-        return True
+        finally:
+            connection.close()
 
-    return answers
+    return is_ready
 
 
 def _command(name: str, options: argparse.Namespace, *more: str) -> list[str]:
@@ -321,10 +326,8 @@ def _is_usable(options: argparse.Namespace) -> bool:
 
 def _welcome(settings: Settings) -> str:
     """What a newcomer needs next: where it listens and, on a development site, two lines to try."""
-    lines = [
-        f"Footfall counts on http://{settings.collector.listen} (public)"
-        f" and answers on http://{settings.dashboards.listen} (internal).",
-    ]
+    public, internal = f"http://{settings.collector.listen}", f"http://{settings.dashboards.listen}"
+    lines = [f"Footfall counts on {public} (public) and answers on {internal} (internal)."]
     site = next((site for site in settings.sites.values() if site.is_development), None)
     if site is not None:
         from dashboards.access import People
@@ -334,9 +337,9 @@ def _welcome(settings: Settings) -> str:
         agent = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
         lines += [
             "Send a first event:",
-            f"  curl -i http://{settings.collector.listen}/api/event -A '{agent}' -d '{event}'",
+            f"  curl -i {public}/api/event -A '{agent}' -d '{event}'",
             "See it:",
-            f"  curl -H 'Authorization: Bearer {token}' 'http://{settings.dashboards.listen}/api/stats?site={site.domain}'",
+            f"  curl -H 'Authorization: Bearer {token}' '{internal}/api/stats?site={site.domain}'",
         ]
     return "\n".join(lines)
 

@@ -2,13 +2,17 @@
 
 It knows commands, not parts. A child that refuses its configuration (exit status 2) ends everything,
 because a restart would only repeat the refusal; one that dies otherwise is started again.
-Children are told by the kernel when the supervisor itself is killed, so that none is left behind.
+Nobody is left behind: children are told by the kernel when the supervisor itself is killed, and each
+has a process group, so that what a dead child had started (a server's workers hold its port) goes
+before it is started again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
+import os
 import signal
 import subprocess
 import threading
@@ -22,29 +26,37 @@ REFUSED = 2
 STOP_TIMEOUT_S = 30.0
 # A child that keeps dying is started again after 0.5, 1, 2 ... seconds, at most this many.
 MAX_PAUSE_S = 30.0
-# One that lived so long had started well: its next pause is the shortest again.
-SETTLED_S = 60.0
+MIN_PAUSE_S = 0.5
+# One that lived so long had started well (each part answers within seconds): its next pause is the shortest again.
+SETTLED_S = 10.0
 POLL_S = 0.1
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 @dataclass
 class Child:
-    """One command to keep running. `is_ready` is asked before the next child is started."""
+    """One command to keep running: `is_ready` is asked before the next is started, `is_reloaded` ones follow SIGHUP."""
 
     name: str
     command: Sequence[str]
     is_ready: Callable[[], bool] = lambda: True
     ready_timeout_s: float = 60.0
+    is_reloaded: bool = True
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
-    pause_s: float = 0.5
+    pause_s: float = MIN_PAUSE_S
     restart_at: float | None = field(default=None)
 
     def start(self) -> None:
-        self.process = subprocess.Popen(self.command, preexec_fn=die_with_parent)  # noqa: PLW1509 S603  no threads yet, our own command
+        self.process = subprocess.Popen(self.command, process_group=0, preexec_fn=die_with_parent)  # noqa: PLW1509  no threads yet
         self.started_at = time.monotonic()
         self.restart_at = None
+
+    def kill_rest(self) -> None:
+        """Kills what is left of its process group."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
 
 class Supervisor:
@@ -81,8 +93,9 @@ class Supervisor:
                 if status:
                     return status
                 if time.monotonic() > deadline:
-                    log.error("%s was not ready within %.0f s", child.name, child.ready_timeout_s)
-                    return 1
+                    # The collector goes on taking events while a store is away: that is no reason to stop it.
+                    log.error("%s is not ready after %.0f s; going on", child.name, child.ready_timeout_s)
+                    break
                 time.sleep(POLL_S)
         return 0
 
@@ -98,20 +111,24 @@ class Supervisor:
             if child.process.returncode == REFUSED:
                 return REFUSED
             if child.restart_at is None:
-                child.pause_s = 0.5 if now - child.started_at > SETTLED_S else min(2 * child.pause_s, MAX_PAUSE_S)
+                child.kill_rest()
+                if now - child.started_at > SETTLED_S:
+                    child.pause_s = MIN_PAUSE_S
                 child.restart_at = now + child.pause_s
+                child.pause_s = min(2 * child.pause_s, MAX_PAUSE_S)
                 log.error("%s ended with status %d; starting it again", child.name, child.process.returncode)
             elif now >= child.restart_at:
                 child.start()
         return 0
 
     def _reload(self) -> None:
-        """Restarts all but the first child, the store, which has no settings that may change while it runs."""
+        """Restarts the children that read the configuration; a faulty one is refused and they go on with the old."""
         if not self._is_reloadable():
             return
         log.info("using the new configuration")
-        self._stop(self._children[:0:-1])
-        for child in self._children[1:]:
+        reloaded = [child for child in self._children if child.is_reloaded]
+        self._stop(reloaded[::-1])
+        for child in reloaded:
             child.start()
 
     def _stop(self, children: Sequence[Child]) -> None:
@@ -123,7 +140,7 @@ class Supervisor:
                 child.process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 log.error("%s did not stop within %.0f s; killing it", child.name, STOP_TIMEOUT_S)
-                child.process.kill()
+                child.kill_rest()
                 child.process.wait()
 
 

@@ -65,8 +65,8 @@ class Desk:
         return stats(store, live, question, today)
 
     def probe_store(self) -> None:
-        """Returns when the store has answered; blocks. Raises what `Store` raises."""
-        self._reading()[0].query("SELECT 1")
+        """Returns when the store has answered from its trends; blocks. Raises what `Store` raises."""
+        self._reading()[0].query("SELECT day FROM trend LIMIT 0")
 
     def _reading(self) -> tuple[Store, LiveView]:
         with self._opening:
