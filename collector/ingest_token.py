@@ -7,10 +7,13 @@ import os
 import secrets
 from pathlib import Path
 
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
-
 from collector.fault import Fault
+
+try:
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+except ImportError:
+    raise Fault("writing into footfall.toml needs tomlkit; install footfall[serve]") from None
 
 PREFIX = "footfall_ingest_"
 TOKEN_BYTES = 32
