@@ -19,7 +19,9 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -30,12 +32,17 @@ from collector.settings import Address, Settings, SettingsError, load
 DEFAULT_DATA = Path("footfall-data")
 DEFAULT_CONFIG = Path("footfall.toml")
 JOBS = ("drain", "seal")
+# So long a part may take to stop (the supervisor's patience is 30 s, but it was killed and gave none).
+LEFT_BEHIND_S = 15.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    # They warn of each attempt, and quote the statement: who asked says what failed, once.
+    for library in ("urllib3.connectionpool", "clickhouse_connect"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     command: Callable[[Settings, argparse.Namespace], int] = options.run
     try:
         return command(_settings(options), options)
@@ -56,6 +63,8 @@ def serve(settings: Settings, options: argparse.Namespace) -> int:
     _check_free(settings.dashboards.listen, "dashboards.listen")
     _prepare(settings)
     _lock(settings.data)
+    for left_behind in (settings.data / "store.lock", settings.collector.spool_dir / "drainer.lock"):
+        _wait_for(left_behind)
     children = [
         Child("collector", _command("collect", options), is_ready=_is_ready(settings.collector.listen)),
         Child("drain", _command("aggregate", options, "--job", "drain")),
@@ -72,13 +81,10 @@ def serve(settings: Settings, options: argparse.Namespace) -> int:
 
 def collect(settings: Settings, options: argparse.Namespace) -> int:
     """The public side alone."""
-    from collector.country import Countries
-    from collector.keys import prepared_folder
     from collector.server import serve as serve_collector
 
     _check_free(settings.collector.listen, "collector.listen")
-    Countries(settings.collector.country_file).close()
-    prepared_folder(settings.privacy.key_dir)
+    _prepare_collector(settings)
     serve_collector(settings)
     return 0
 
@@ -182,11 +188,17 @@ def token_list(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def token_remove(settings: Settings, options: argparse.Namespace) -> int:
-    """Takes an API token back."""
+    """Takes back the API token of this name, and the ingest tokens of this name."""
+    from collector.ingest_token import remove_ingest_tokens
     from dashboards.access import People
 
-    if not People(settings.data).remove_token(options.name):
+    is_found = People(settings.data).remove_token(options.name)
+    config = _config_of(options)
+    sites = remove_ingest_tokens(config, options.name) if config is not None else []
+    if not (is_found or sites):
         raise Fault(f"there is no token named {options.name}; `footfall token list` shows all")
+    if sites:
+        print(f"removed from {', '.join(sites)} in {config}; tell a running service with SIGHUP", file=sys.stderr)
     return 0
 
 
@@ -221,8 +233,13 @@ def _parser() -> argparse.ArgumentParser:
     add("doctor", doctor)
     tokens = commands.add_parser("token", help="API and ingest tokens").add_subparsers(required=True, metavar="ACTION")
     added = add("add", token_add, tokens)
-    added.add_argument("name")
-    added.add_argument("--role", required=True, choices=("viewer", "analyst", "admin", "ingest"))
+    added.add_argument("name", help="what `footfall token list` shows it as")
+    added.add_argument(
+        "--role",
+        required=True,
+        choices=("viewer", "analyst", "admin", "ingest"),
+        help="ingest sends events of one site to /api/events; the others ask /api/stats",
+    )
     added.add_argument("--site", help="this site only; an ingest token needs one")
     added.add_argument(
         "--trusted-addresses",
@@ -230,7 +247,7 @@ def _parser() -> argparse.ArgumentParser:
         help="addresses that its holder asserts count as networks of their own",
     )
     add("list", token_list, tokens)
-    add("remove", token_remove, tokens).add_argument("name")
+    add("remove", token_remove, tokens).add_argument("name", help="as `footfall token list` shows it")
     return parser
 
 
@@ -260,12 +277,31 @@ def _environment(options: argparse.Namespace) -> dict[str, str]:
 
 def _prepare(settings: Settings) -> None:
     """What only fails once, before any process is started."""
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _prepare_collector(settings)
+
+
+def _prepare_collector(settings: Settings) -> None:
+    """What the workers need, looked at here, where a fault is one line: they would only die of it again and again."""
     from collector.country import Countries
     from collector.keys import prepared_folder
 
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     prepared_folder(settings.privacy.key_dir)
-    Countries(settings.collector.country_file).close()
+    try:
+        Countries(settings.collector.country_file).close()
+    except (OSError, ValueError) as error:
+        raise Fault(
+            f"{_one_line(error)}; set collector.country_file to a readable .mmdb file, or leave it out"
+        ) from None
+    folder = settings.collector.spool_dir
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise Fault(
+            f"cannot write into the spool folder {folder}: {error.strerror};"
+            " set collector.spool_dir to a folder on a local disk"
+        ) from None
 
 
 def _lock(data: Path) -> None:
@@ -275,6 +311,20 @@ def _lock(data: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise Fault(f"another footfall serve runs on {data}; stop it, or pass another folder with --data") from None
+
+
+def _wait_for(lock: Path) -> None:
+    """After a `serve` that was killed: its parts are still stopping, and the new ones would be refused their locks."""
+    if not lock.exists():
+        return
+    deadline = time.monotonic() + LEFT_BEHIND_S
+    with lock.open() as held:
+        while time.monotonic() < deadline:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(0.1)
 
 
 def _check_free(address: Address, setting: str) -> None:

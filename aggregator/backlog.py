@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
-from collector.spool import Counted, Gone, connect, locked, move_ledger, transaction
+from collector.spool import BUSY_TIMEOUT_S, Counted, Gone, connect, locked, move_ledger, transaction
 
 # One insert makes one part of at most this much (design.md section 13).
 MAX_BATCH_EVENTS = 200_000
 MAX_BATCH_BYTES = 128 * 1024 * 1024
+TRUNCATE_WAIT_MS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +68,16 @@ class Backlog:
         return [Batch(batch, date.fromisoformat(day), timezone, *rest) for batch, day, timezone, *rest in found]
 
     def record(self, day: date, timezone: str, max_rows: int) -> Batch | None:
-        """Takes the oldest rows of a day, at most `max_rows` and what one insert may hold, and records them as a batch."""
+        """Takes the oldest rows of a day that no batch has, at most `max_rows` and what one insert holds, as a batch.
+
+        Batches of a day never overlap: one that the store refuses stays recorded while the rows behind it go on.
+        """
         first = last = events = size = 0
         found = self._connection.execute(
-            "SELECT id, events, length(lines) FROM rows WHERE day = ? AND timezone = ? ORDER BY id LIMIT ?",
-            (day.isoformat(), timezone, max_rows),
+            "SELECT id, events, length(lines) FROM rows WHERE day = :day AND timezone = :timezone"
+            " AND id > (SELECT coalesce(max(last), 0) FROM batches WHERE day = :day AND timezone = :timezone)"
+            " ORDER BY id LIMIT :rows",
+            {"day": day.isoformat(), "timezone": timezone, "rows": max_rows},
         )
         for row, row_events, row_bytes in found:
             if events and (events + row_events > MAX_BATCH_EVENTS or size + row_bytes > MAX_BATCH_BYTES):
@@ -104,30 +110,46 @@ class Backlog:
             self._connection.execute("DELETE FROM batches WHERE batch = ?", (batch.batch,))
             move_ledger(self._connection, outcome, batch.events)
 
-    def narrow(self, batch: Batch) -> None:
-        """After a refusal: splits a batch of one row into two rows, or quarantines it where it is a single line."""
+    def narrow(self, batch: Batch) -> int:
+        """After a refusal: splits a batch of one row into two rows, or quarantines it where it is a single line.
+
+        A batch of several rows is only forgotten, so that smaller ones can be recorded; returns how many rows it had.
+        """
         rows = self._connection.execute(
             f"SELECT id, committed_at, events, version, lines FROM rows WHERE {_ROWS_OF}", _key(batch)
         ).fetchall()
         with transaction(self._connection):
             self._connection.execute("DELETE FROM batches WHERE batch = ?", (batch.batch,))
             if len(rows) > 1:
-                return
+                return len(rows)
             row, committed_at, events, version, lines = rows[0]
             self._connection.execute("DELETE FROM rows WHERE id = ?", (row,))
             at = (batch.day.isoformat(), batch.timezone)
             if events == 1:
                 self._connection.execute("INSERT INTO quarantine (day, timezone, lines) VALUES (?, ?, ?)", (*at, lines))
                 move_ledger(self._connection, "quarantined", 1)
-                return
+                return 1
             for half in _halves(lines.splitlines(keepends=True)):
                 self._connection.execute(
                     "INSERT INTO rows (day, timezone, committed_at, events, version, lines) VALUES (?, ?, ?, ?, ?, ?)",
                     (*at, committed_at, len(half), version, b"".join(half)),
                 )
+        return 1
+
+    def has(self, day: date, timezone: str) -> bool:
+        """Whether events of this day wait here."""
+        found = "SELECT 1 FROM rows WHERE day = ? AND timezone = ? LIMIT 1"
+        return self._connection.execute(found, (day.isoformat(), timezone)).fetchone() is not None
+
+    def forget_quarantined(self, timezone: str, days: Callable[[date], bool]) -> None:
+        """Deletes the quarantined lines of the days that `days` names: they hold tokens, which no seal may outlive."""
+        with transaction(self._connection):
+            found = self._connection.execute("SELECT DISTINCT day FROM quarantine WHERE timezone = ?", (timezone,))
+            for (day,) in [row for row in found.fetchall() if days(date.fromisoformat(row[0]))]:
+                self._connection.execute("DELETE FROM quarantine WHERE timezone = ? AND day = ?", (timezone, day))
 
     def counters_since(self, commit: int) -> tuple[list[tuple[Counted, int]], int]:
-        """The running totals that changed after commit number `commit`, and the number of the last commit among them."""
+        """The running totals that changed after commit number `commit`, and the number of the last of their commits."""
         found = self._connection.execute(
             "SELECT changed, day, site, outcome, reason, requests FROM counters WHERE changed > ?", (commit,)
         ).fetchall()
@@ -149,15 +171,20 @@ class Backlog:
 
     def is_orphaned(self) -> bool:
         """Whether no worker holds this file now."""
-        lock = locked(self.file)
+        lock = locked(self.file)  # A worker that looks for a free file just now takes the next one.
         if lock is None:
             return False
         os.close(lock)
         return True
 
     def truncate_log(self) -> bool:
-        """Empties the write-ahead log, so that no frame of a deleted row is left; False while somebody reads."""
+        """Empties the write-ahead log, so that no frame of a deleted row is left; False while somebody reads.
+
+        Waiting for readers it holds the worker's commits up, so it waits for a moment only.
+        """
+        self._connection.execute(f"PRAGMA busy_timeout = {TRUNCATE_WAIT_MS}")
         busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self._connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
         return not busy
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ import fcntl
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -52,10 +52,16 @@ class Drainer:
         self._grace_s = settings.privacy.grace_minutes * 60
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _locked(self._folder / "drainer.lock")
-        self._watermark = Watermark(store, _identity(self._folder / "drainer.id"), self._grace_s, clock)
+        try:
+            self._watermark = Watermark(store, identity_in(self._folder / "drainer.id"), self._grace_s, clock)
+        except BaseException:
+            os.close(self._lock)
+            raise
         self._refusals: dict[int, int] = {}
         self._max_rows: dict[tuple[Path, date, str], int] = {}
         self._pushed: dict[int, int] = {}
+        # Spools whose write-ahead log may hold rows of a sealed day; at start nobody knows, so every one.
+        self._clean: set[Path] = set()
 
     def round(self) -> int:
         """Moves what waits now and renews the promises; returns the events moved. Raises `StoreUnavailable`."""
@@ -63,6 +69,7 @@ class Drainer:
             moved = sum(self._settle(backlog) + self._move(backlog) for backlog in backlogs)
             for backlog in backlogs:
                 self._push_coverage(backlog)
+            self._clean.update(each.file for each in backlogs if each.file not in self._clean and each.truncate_log())
             self._promise(backlogs)
         self._destroy_sealed_keys()
         return moved
@@ -117,6 +124,8 @@ class Drainer:
                 ("batch", "day", "timezone", "events", "outcome", "seal"),
                 [(batch.batch, batch.day.isoformat(), batch.timezone, batch.events, "open", 0)],
             )
+        else:
+            self._clean.discard(backlog.file)
         # Late and expired batches were counted by the sealer, in the store: here they are drained all the same.
         backlog.end(batch, "drained")
         return batch.events
@@ -125,6 +134,7 @@ class Drainer:
         log.warning(
             "%d events came for %s in %s after it was sealed; counted as late", batch.events, batch.day, batch.timezone
         )
+        self._clean.discard(backlog.file)
         backlog.end(batch, "late")
         return batch.events
 
@@ -134,10 +144,9 @@ class Drainer:
         if self._refusals[batch.batch] < TRIES:
             return
         del self._refusals[batch.batch]
-        rows = batch.last - batch.first + 1
-        self._max_rows[backlog.file, batch.day, batch.timezone] = max(1, rows // 2)
         log.error("the store refuses rows of %s in %s (code %d); halving", batch.day, batch.timezone, refusal.code)
-        backlog.narrow(batch)
+        rows = backlog.narrow(batch)
+        self._max_rows[backlog.file, batch.day, batch.timezone] = max(1, rows // 2)
 
     def _outcome_of(self, batch: Batch) -> str | None:
         """What the store has of this batch: 'open', 'sealed', 'late', 'expired', or None where it never arrived."""
@@ -152,7 +161,8 @@ class Drainer:
 
     def _count_of(self, batch: Batch) -> int:
         found = self._store.query(
-            "SELECT count() FROM open_events WHERE day = {day:Date} AND timezone = {timezone:String} AND batch = {batch:UInt64}",
+            "SELECT count() FROM open_events"
+            " WHERE day = {day:Date} AND timezone = {timezone:String} AND batch = {batch:UInt64}",
             {"day": batch.day, "timezone": batch.timezone, "batch": batch.batch},
         )
         return int(found[0][0])
@@ -174,17 +184,31 @@ class Drainer:
             through = self._watermark.closable(timezone)
             if not self._watermark.is_promised(timezone, through) and self._is_drained(backlogs, timezone, through):
                 self._watermark.advance(timezone, through)
+        for day, timezone in self._watermark.returnable():
+            if self._is_gone(backlogs, timezone, day):
+                self._watermark.give_back(day, timezone)
         self._watermark.renew(zones)
 
+    def _is_gone(self, backlogs: list[Backlog], timezone: str, day: date) -> bool:
+        """Whether nothing of a reopened day is in a spool any more."""
+        if any(backlog.has(day, timezone) for backlog in backlogs):
+            return False
+        return _are_clean(backlogs, timezone, lambda other: other == day)
+
     def _is_drained(self, backlogs: list[Backlog], timezone: str, through: date) -> bool:
-        """Whether every event of these days is in the store and nowhere in a spool. Heartbeats first: what they follow is in the file."""
+        """Whether every event of these days is in the store and nowhere in a spool.
+
+        Heartbeats first: what they follow is in the file.
+        """
         over_at = ends_at(through, timezone) + self._grace_s
         if not all(backlog.is_beaten_since(over_at) for backlog in backlogs):
             return False
         waiting = {day for backlog in backlogs for day, zone in backlog.days() if zone == timezone and day <= through}
         if not all(self._watermark.is_reopened(timezone, day) for day in waiting):
             return False
-        return all(backlog.truncate_log() for backlog in backlogs)
+        return _are_clean(
+            backlogs, timezone, lambda day: day <= through and not self._watermark.is_reopened(timezone, day)
+        )
 
     def _destroy_sealed_keys(self) -> None:
         """Keys of days that were over when their first event came wait for the seal (design.md section 12)."""
@@ -197,9 +221,17 @@ class Drainer:
             self._keys.destroy(*at)
 
 
+def _are_clean(backlogs: list[Backlog], timezone: str, days: Callable[[date], bool]) -> bool:
+    """Leaves nothing of `days` in any spool, write-ahead logs included; False while somebody else reads one."""
+    for backlog in backlogs:
+        backlog.forget_quarantined(timezone, days)
+    return all(backlog.truncate_log() for backlog in backlogs)
+
+
 def _open_zones(store: Store) -> Iterator[str]:
     found = store.query(
-        "SELECT DISTINCT partition FROM system.parts WHERE database = currentDatabase() AND table = 'open_events' AND active"
+        "SELECT DISTINCT partition FROM system.parts"
+        " WHERE database = currentDatabase() AND table = 'open_events' AND active"
     )
     for (partition,) in found:
         yield ast.literal_eval(partition)[1]
@@ -215,10 +247,11 @@ def _locked(file: Path) -> int:
     return descriptor
 
 
-def _identity(file: Path) -> int:
-    """The drainer's random name, kept beside the spools: its promises are found again after a restart."""
+def identity_in(file: Path) -> int:
+    """A random name, made once and kept in `file`: who comes after a restart is known by it."""
     if file.exists() and file.stat().st_size:
         return int(file.read_text())
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     identity = secrets.randbits(63)
     draft = file.with_suffix(".draft")
     with draft.open("w") as out:

@@ -3,8 +3,9 @@
 Per spool:  accepted = waiting + drained + late + expired + quarantined
 In total:   drained  = open + sealed + set aside as late + expired in the store
 
-A batch that is in an open day while its rows still wait in the spool (its drainer has not come to
-the deletion yet) counts as waiting.
+A batch counts in one place, also between two steps of whoever moves it: while its rows wait in the
+spool it is waiting, whatever the store has of it; once a committed seal has read it, it is sealed,
+though its rows may not be dropped yet.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aggregator.backlog import opened
-from aggregator.store import Store
+from aggregator.store import Store, statement
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """Requests by outcome, and accepted events by where they are. `imbalances` holds one line for each sum that does not hold."""
+    """Requests by outcome, accepted events by where they are, and a line in `imbalances` for each sum that is off."""
 
     received: int
     dropped: int
@@ -72,14 +73,5 @@ def read_ledger(spool_dir: Path, store: Store) -> Ledger:
 
 def _stored(store: Store, doubtful: list[int]) -> Counter[str]:
     """Events in the store by outcome, but for those of doubtful batches, whose rows are still in a spool."""
-    found: Counter[str] = Counter()
-    count = "SELECT count() FROM open_events WHERE batch NOT IN {doubtful:Array(UInt64)}"
-    found["open"] = int(store.query(count, {"doubtful": doubtful})[0][0])
-    sealed = "SELECT sum(events) FROM seals WHERE seal IN (SELECT seal FROM committed_seals)"
-    found["sealed"] = int(store.query(sealed)[0][0])
-    aside = (
-        "SELECT toString(outcome), sum(events) FROM (SELECT DISTINCT batch, outcome, events FROM batches"
-        " WHERE outcome IN ('late', 'expired') AND batch NOT IN {doubtful:Array(UInt64)}) GROUP BY outcome"
-    )
-    found.update({outcome: int(events) for outcome, events in store.query(aside, {"doubtful": doubtful})})
-    return found
+    (open_events, sealed, late, expired), *_ = store.query(statement("ledger"), {"doubtful": doubtful})
+    return Counter({"open": int(open_events), "sealed": int(sealed), "late": int(late), "expired": int(expired)})

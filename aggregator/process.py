@@ -6,8 +6,8 @@ logged and the job goes on; only a broken configuration ends the process.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import secrets
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -44,8 +44,8 @@ def run_jobs(settings: Settings, jobs: Sequence[str], stopping: threading.Event,
         return
     keys = Keys(settings.privacy.key_dir, settings.privacy.grace_minutes * 60, clock)
     makers = {"drain": _drain_round, "seal": _seal_round}
-    rounds = [_started(partial(makers[job], settings, store, keys, clock), stopping) for job in jobs]
-    with ThreadPoolExecutor(len(rounds)) as pool:
+    with contextlib.ExitStack() as ending, ThreadPoolExecutor(len(jobs)) as pool:
+        rounds = [_started(partial(makers[job], settings, store, keys, clock, ending), stopping) for job in jobs]
         running = [pool.submit(_repeat, round_, stopping) for round_ in rounds]
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         stopping.set()
@@ -60,7 +60,7 @@ def seal_now(settings: Settings, clock: Clock) -> list[str]:
     try:
         migrate(store)
         keys = Keys(settings.privacy.key_dir, settings.privacy.grace_minutes * 60, clock)
-        sealer = _sealer(settings, store, keys, clock, secrets.randbits(63))
+        sealer = _sealer(settings, store, keys, clock)
         done = [_told(sealed) for sealed in sealer.seal_due()]
         return done + [
             f"{period.day} in {period.timezone} waits: {reason}" for period, reason in sealer.waiting.items()
@@ -98,14 +98,14 @@ def _started(make: Callable[[], Round], stopping: threading.Event) -> Round:
             return lambda: 0.0
 
 
-def _drain_round(settings: Settings, store: Store, keys: Keys, clock: Clock) -> Round:
+def _drain_round(settings: Settings, store: Store, keys: Keys, clock: Clock, ending: contextlib.ExitStack) -> Round:
     drainer = Drainer(settings, store, keys, clock)
+    ending.callback(drainer.close)
     return lambda: 0.0 if drainer.round() > BUSY_EVENTS else DRAIN_EVERY_S
 
 
-def _seal_round(settings: Settings, store: Store, keys: Keys, clock: Clock) -> Round:
-    # A sealer that was killed finds its lease again: nobody waits for it to run out.
-    sealer = _sealer(settings, store, keys, clock, identity_in(settings.data / "sealer.id"))
+def _seal_round(settings: Settings, store: Store, keys: Keys, clock: Clock, ending: contextlib.ExitStack) -> Round:
+    sealer = _sealer(settings, store, keys, clock)
 
     def seal_round() -> float:
         for sealed in sealer.seal_due():
@@ -115,8 +115,9 @@ def _seal_round(settings: Settings, store: Store, keys: Keys, clock: Clock) -> R
     return seal_round
 
 
-def _sealer(settings: Settings, store: Store, keys: Keys, clock: Clock, holder: int) -> Sealer:
-    lease = Lease(store, "seal", holder, store.now)
+def _sealer(settings: Settings, store: Store, keys: Keys, clock: Clock) -> Sealer:
+    # One holder for each data folder: a sealer that was killed finds its lease again, nobody waits for it to run out.
+    lease = Lease(store, "seal", identity_in(settings.data / "sealer.id"), store.now)
     guard = ClockGuard(clock, store.now, partial(newest_event, store))
     return Sealer(store, settings, clock, guard, Surroundings(may_work=lease.acquire, sealed=keys.destroy))
 

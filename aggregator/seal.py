@@ -228,6 +228,8 @@ class Sealer:
 
     def _expire(self, open_day: OpenDay) -> Sealed:
         """Count a day as expired that could not be sealed in time, and destroy it."""
+        # What still comes for it is late: nothing may slip in between the count and the drop.
+        self._insert("closings", open_day.period, {})
         self._note_batches(open_day.period, "expired", SealId(0))
         self._step("expired")
         remains = self._destroy(open_day)

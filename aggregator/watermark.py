@@ -9,6 +9,8 @@ any number of drainers exclude each other without a lock:
 
 Whoever is second sees the first. A drainer that finds the day closed counts its events as late; a
 sealer that finds it reopened waits until the drainer gives it back, one grace after its last batch.
+A drainer is known to the sealer before it inserts anything into a time zone, and again after a
+silence: it publishes what it holds before it relies on it.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ class Watermark:
         self._store, self._drainer, self._grace_s, self._clock = store, drainer, grace_s, clock
         self._zones: dict[str, Zone] = {}
         self._known_open: set[tuple[date, str]] = set()
+        self._published: set[str] = set()
+        self._seen_at_ms = 0
         self._heard_at = clock.boot()
         self._renewed_at: float | None = None
         self._restore()
@@ -54,6 +58,8 @@ class Watermark:
         self._forget_after_silence()
         now = self._clock.wall()
         zone = self._zones.setdefault(timezone, Zone())
+        if timezone not in self._published:
+            self._publish([timezone])
         over = now >= ends_at(day, timezone) + self._grace_s or day <= zone.closed_through
         if over and day not in zone.reopened:
             self._reopen(zone, day, timezone, now)
@@ -68,7 +74,7 @@ class Watermark:
         return True
 
     def advance(self, timezone: str, through: date) -> None:
-        """Promises that no day up to `through` gets another event from here. The caller has inserted and deleted all of them."""
+        """Promises that no day up to `through` gets another event from here. The caller inserted and deleted all."""
         zone = self._zones.setdefault(timezone, Zone())
         if through > zone.closed_through:
             zone.closed_through = through
@@ -83,16 +89,26 @@ class Watermark:
         return timezone in self._zones and self._zones[timezone].closed_through >= day
 
     def renew(self, timezones: Iterable[str]) -> None:
-        """Says again what holds, and gives reopened days back one grace after their last batch."""
-        now = self._clock.wall()
-        given_back = False
-        for zone in self._zones.values():
-            for day in [day for day, last in zone.reopened.items() if now >= last + self._grace_s]:
-                del zone.reopened[day]
-                given_back = True
-        if given_back or self._renewed_at is None or self._clock.boot() >= self._renewed_at + RENEW_EVERY_S:
+        """Says again what holds, every few seconds."""
+        if self._renewed_at is None or self._clock.boot() >= self._renewed_at + RENEW_EVERY_S:
             self._publish({*timezones, *self._zones})
             self._renewed_at = self._clock.boot()
+
+    def returnable(self) -> list[tuple[date, str]]:
+        """Reopened days whose last batch is one grace ago."""
+        over_at = self._clock.wall() - self._grace_s
+        return [
+            (day, timezone)
+            for timezone, zone in self._zones.items()
+            for day, last in zone.reopened.items()
+            if last <= over_at
+        ]
+
+    def give_back(self, day: date, timezone: str) -> None:
+        """Promises a reopened day again. The caller has inserted and deleted what it had of it."""
+        self._zones[timezone].reopened.pop(day)
+        self._known_open.discard((day, timezone))
+        self._publish([timezone])
 
     def heard(self) -> None:
         """The store has answered just now."""
@@ -113,16 +129,19 @@ class Watermark:
 
     def _restore(self) -> None:
         rows = self._store.query(
-            "SELECT timezone, closed_through, reopened FROM drains FINAL WHERE drainer = {drainer:UInt64}",
+            "SELECT timezone, closed_through, reopened, toUnixTimestamp64Milli(seen_at) FROM drains FINAL"
+            " WHERE drainer = {drainer:UInt64}",
             {"drainer": self._drainer},
         )
         now = self._clock.wall()
-        for timezone, closed_through, reopened in rows:
+        for timezone, closed_through, reopened, seen_at_ms in rows:
             self._zones[timezone] = Zone(closed_through, dict.fromkeys(reopened, now))
+            self._seen_at_ms = max(self._seen_at_ms, int(seen_at_ms))
 
     def _forget_after_silence(self) -> None:
         if self._clock.boot() - self._heard_at > SILENCE_S:
             self._known_open.clear()
+            self._published.clear()
 
     def _is_closed(self, day: date, timezone: str) -> bool:
         found = self._store.query(
@@ -134,7 +153,10 @@ class Watermark:
         return bool(found)
 
     def _publish(self, timezones: Iterable[str]) -> None:
-        seen_at = datetime.fromtimestamp(self._clock.wall(), UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        # The latest `seen_at` is what the sealer reads, so it never goes back, not even with the clock.
+        self._seen_at_ms = max(int(self._clock.wall() * 1000), self._seen_at_ms + 1)
+        seconds, milliseconds = divmod(self._seen_at_ms, 1000)
+        seen_at = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{milliseconds:03}"
         zones = [(name, self._zones.setdefault(name, Zone())) for name in timezones]
         rows = [
             (
@@ -147,4 +169,5 @@ class Watermark:
             for name, zone in zones
         ]
         self._store.insert_rows("drains", ("drainer", "timezone", "closed_through", "reopened", "seen_at"), rows)
+        self._published.update(name for name, _ in zones)
         self.heard()

@@ -2,13 +2,15 @@
 
 The map, in the order that the data takes:
 
-- `settings` (with `toml_table`): footfall.toml and the environment, frozen. `clock`, `days`: instants and local days.
+- `settings` (with `toml_table`): footfall.toml and the environment, frozen. `clock`, `days`, `calendar`: instants and
+  local days.
+- `beacon/`: the script that a page loads, which sends the events.
 - `server`: the workers. `app`: one worker. `endpoints`, `bulk`: HTTP in and out. `body`: bodies within bounds.
 - `hit`: a raw request, parsed. `pipeline`: the table of steps from a hit to an event, which are
   - `consent`, then `refuse`: may it be counted?
   - `address`, `country`: the truncated address and its country.
   - `client` (with `user_agent`, `client_names`): browser, system, device, screen, language.
-  - `page`: host name and scrubbed path. `source` (with `source_names`): where the visit came from.
+  - `page` (with `pages`): host name and scrubbed path. `source` (with `source_names`): where the visit came from.
   - `keys`: the day's key, and the tokens it makes.
 - `event`: exactly what may be stored.
 - `committer`, `spool`: group commit to the durable queue on local disk. Only then comes the 202.

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from collector.body import Bodies, Receive
@@ -35,14 +38,13 @@ class App:
         countries = Countries(settings.collector.country_file)
         self._parts = Parts(countries, Clients(), self._keys, settings.collector.trusted_proxies)
         self._event: EventEndpoint | None = None
-        self._rest = Starlette(lifespan=self._life)
+        self._rest = Starlette(lifespan=self._life, exception_handlers={HTTPException: _tell})
         self._rest.router.redirect_slashes = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if self._event is not None and scope["type"] == "http" and scope["path"] == "/api/event":
-            await self._event(scope, receive, send)
-        else:
-            await self._rest(scope, receive, send)
+            return self._event(scope, receive, send)
+        return self._rest(scope, receive, send)
 
     @contextlib.asynccontextmanager
     async def _life(self, app: Starlette) -> AsyncIterator[None]:
@@ -64,3 +66,9 @@ class App:
         yield
         sweeping.cancel()
         await committer.close()
+
+
+async def _tell(request: Request, error: Exception) -> Response:
+    """A path or a method that is not served here, in the form of every other fault."""
+    assert isinstance(error, HTTPException)  # noqa: S101  Starlette calls by class
+    return JSONResponse({"error": f"request: {error.detail.lower()}"}, error.status_code, error.headers)

@@ -1,4 +1,4 @@
-"""Request bodies, read within a bound of bytes and of time: a client that trickles holds a connection, never a worker."""
+"""Request bodies, read within a bound of bytes and of time: who trickles holds a connection, never a worker."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ class Bodies:
             raise RuntimeError("bodies are read within a task")
         self._reading[task] = time.monotonic() + BODY_DEADLINE_S
         try:
-            return await _whole(receive, limit)
+            message = await receive()
+            if message.get("more_body") or message["type"] != "http.request":
+                return await _rest(message, receive, limit)
+            body: bytes = message.get("body", b"")
         except asyncio.CancelledError:
             if task in self._overdue:
                 task.uncancel()
@@ -51,6 +54,9 @@ class Bodies:
         finally:
             del self._reading[task]
             self._overdue.discard(task)
+        if len(body) > limit:
+            raise Refused(413, f"body: at most {limit} bytes")
+        return body
 
     async def sweep(self) -> None:
         """Runs until cancelled: ends what is past its deadline."""
@@ -63,14 +69,10 @@ class Bodies:
                     task.cancel()
 
 
-async def _whole(receive: Receive, limit: int) -> bytes:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body") and message["type"] == "http.request":
-        if len(body) > limit:
-            raise Refused(413, f"body: at most {limit} bytes")
-        return body
-    chunks, size = [body], len(body)
+async def _rest(message: MutableMapping[str, Any], receive: Receive, limit: int) -> bytes:
+    """The body that begins with `message` and did not come whole."""
+    chunks: list[bytes] = [message.get("body", b"")]
+    size = len(chunks[0])
     while message["type"] != "http.disconnect" and message.get("more_body"):
         if size > limit:
             raise Refused(413, f"body: at most {limit} bytes")

@@ -1,8 +1,11 @@
 """Group commit: requests wait together, and each group costs one sync of the disk.
 
-The event loop puts entries into a queue; one thread takes all that have gathered while the last
-commit was syncing, commits them as one group and wakes their requests. Dropped and invalid
-requests wait as well, so that the counters are exact. Nothing is answered before its commit.
+The event loop puts what must be durable into the group that is gathering; one thread commits a
+group while the next one gathers. Dropped and invalid requests wait as well, so that the counters are
+exact. Nothing is answered before its commit.
+
+A group changes hands once: gathered by the event loop alone, then committed by the thread alone. A
+request that queued an entry of its own woke the thread each time.
 
 The same thread beats the spool's heart, expires rows past the fail-safe and destroys overdue keys,
 so that each of these happens even when no request comes.
@@ -14,7 +17,7 @@ import asyncio
 import logging
 import queue
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from collector.clock import Clock
@@ -27,74 +30,100 @@ log = logging.getLogger(__name__)
 BEAT_EVERY_S = 2.0
 # Past this many waiting requests the disk is not keeping up: say so at once instead of queueing for seconds.
 MAX_WAITING = 20_000
-# Entries of one group; at 16,000 events/s a commit of this size still takes well under a second.
-MAX_GROUP = 8_192
+# A commit costs CPU and a sync however many it is for. So after a group of so many requests at once the next may gather
+# for a moment first, as PostgreSQL's commit_delay and commit_siblings do; a few requests never wait for it.
+MANY_AT_ONCE = 16
+GATHER_S = 0.003
 
 
 @dataclass(slots=True)
-class Entry:
-    """One request's part of a group, and the future that its answer waits for."""
+class Gathered:
+    """What one commit makes durable, and the futures that their answers wait for."""
 
-    group: Group
-    done: asyncio.Future[None]
+    group: Group = field(default_factory=Group)
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
 
 class Committer:
-    """Owns one spool file and the thread that writes it. `submit` is for the event loop it was started in."""
+    """Owns one spool file and the thread that writes it. All but `fault` is for the event loop it was started in."""
 
     def __init__(self, folder: Path, max_bytes: int, keys: Keys, clock: Clock) -> None:
         self._folder, self._max_bytes, self._keys, self._clock = folder, max_bytes, keys, clock
         self._broken: frozenset[Path] = frozenset()
         self._spool: Spool | None = open_spool(folder, max_bytes)
-        self._waiting: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self._gathering = Gathered()
+        self._is_committing = False
+        self._handed: queue.SimpleQueue[Gathered | None] = queue.SimpleQueue()
         self._next_beat = 0.0
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self.fault: str | None = None
         self._thread.start()
 
+    def group(self) -> Group:
+        """The group that is gathering: add to it, then await `committed()`, with no other await between the two."""
+        if len(self._gathering.waiting) >= MAX_WAITING:
+            raise SpoolFullError(f"{MAX_WAITING} requests are waiting for the disk")
+        return self._gathering.group
+
+    def committed(self) -> asyncio.Future[None]:
+        """Done once the group that is gathering now is synced to disk; raises `SpoolError` where it is not."""
+        done = self._loop.create_future()
+        self._gathering.waiting.append(done)
+        if not self._is_committing:
+            self._is_committing = True
+            self._loop.call_soon(self._hand_over)
+        return done
+
     async def submit(self, group: Group) -> None:
         """Returns once `group` is synced to disk; raises `SpoolError` where it is not."""
-        if self._waiting.qsize() >= MAX_WAITING:
-            raise SpoolFullError(f"{MAX_WAITING} requests are waiting for the disk")
-        done = self._loop.create_future()
-        self._waiting.put(Entry(group, done))
-        await done
+        self.group().merge(group)
+        await self.committed()
 
     async def close(self) -> None:
         """Commits what waits, then releases the spool file."""
-        self._waiting.put(None)
+        self._hand_over()
+        self._handed.put(None)
         await asyncio.to_thread(self._thread.join)
 
+    def _hand_over(self) -> None:
+        """On the loop: gives the thread all that has gathered."""
+        self._is_committing = bool(self._gathering.waiting)
+        if self._is_committing:
+            self._handed.put(self._gathering)
+            self._gathering = Gathered()
+
+    def _answer(self, waiting: list[asyncio.Future[None]], fault: SpoolError | None) -> None:
+        """On the loop, after a commit: wakes its requests, and the next group follows."""
+        if len(waiting) >= MANY_AT_ONCE:
+            self._loop.call_later(GATHER_S, self._hand_over)
+        else:
+            self._hand_over()
+        for done in waiting:
+            if done.done():  # Its client has gone.
+                continue
+            if fault is None:
+                done.set_result(None)
+            else:
+                done.set_exception(fault)
+
     def _run(self) -> None:
-        stopping = False
-        while not stopping:
-            entries, stopping = self._gathered()
-            if entries:
-                self._answer(entries, self._committed(entries))
+        gathered: Gathered | None = Gathered()
+        while gathered is not None:
+            try:
+                gathered = self._handed.get(timeout=BEAT_EVERY_S)
+                if gathered is not None:
+                    fault = self._commit(gathered.group)
+                    if not self._loop.is_closed():
+                        self._loop.call_soon_threadsafe(self._answer, gathered.waiting, fault)
+            except queue.Empty:
+                pass
             self._keep_house()
         if self._spool is not None:
             self._spool.close()
 
-    def _gathered(self) -> tuple[list[Entry], bool]:
-        """All entries that wait now, blocking for the first until the next heartbeat; and whether to stop after them."""
-        entries: list[Entry] = []
-        try:
-            entry = self._waiting.get(timeout=BEAT_EVERY_S)
-            while entry is not None:
-                entries.append(entry)
-                if len(entries) == MAX_GROUP:
-                    return entries, False
-                entry = self._waiting.get_nowait()
-        except queue.Empty:
-            return entries, False
-        return entries, True
-
-    def _committed(self, entries: list[Entry]) -> SpoolError | None:
-        """Commits the entries as one group; returns the fault where they are not durable."""
-        group = Group()
-        for entry in entries:
-            group.merge(entry.group)
+    def _commit(self, group: Group) -> SpoolError | None:
+        """Commits the group; returns the fault where it is not durable."""
         try:
             self._open().commit(group, self._clock.wall())
         except SpoolError as fault:
@@ -104,19 +133,6 @@ class Committer:
             log.warning("the spool takes events again")
             self.fault = None
         return None
-
-    def _answer(self, entries: list[Entry], fault: SpoolError | None) -> None:
-        def wake() -> None:
-            for entry in entries:
-                if entry.done.done():  # Its client has gone.
-                    continue
-                if fault is None:
-                    entry.done.set_result(None)
-                else:
-                    entry.done.set_exception(fault)
-
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(wake)
 
     def _keep_house(self) -> None:
         now = self._clock.wall()
@@ -141,7 +157,10 @@ class Committer:
         return self._spool
 
     def _note(self, fault: SpoolError) -> None:
-        """Remembers the fault for /readyz. After anything but a full disk the file is left: a failed sync is not to be retried on it."""
+        """Remembers the fault for /readyz.
+
+        After anything but a full disk the file is left: a failed sync is not to be retried on it.
+        """
         if self.fault is None:
             log.error("%s; answering 503 until it works again", fault)
         self.fault = str(fault)

@@ -16,15 +16,17 @@ from collections.abc import Mapping
 from collector.settings import Site
 
 OPT_OUT_COOKIE = b"footfall_optout"
-_OPTED_OUT = re.compile(rb"(?:^|;)\s*footfall_optout\s*=\s*\"?(?!0\"?\s*(?:;|$))[^;\s\"]")
+# Any mention but an explicit 0: without a value, damaged, or in a list that a proxy joined with commas.
+_OPTED_OUT = re.compile(rb"(?:^|[;,])\s*footfall_optout(?:\s*$|\s*[;,]|\s*=(?!\s*\"?0\"?\s*(?:[;,]|$)))")
 
 GRANTS: tuple[object, ...] = (1, "1", "true")  # 1 == True: JSON's true is among them.
 REFUSALS: tuple[object, ...] = (0, "0", "false")
 
 
 def refusal_of(site: Site, headers: Mapping[bytes, bytes], consent: object, policy_version: str | None) -> str | None:
-    """Why this hit must not be counted ("gpc", "dnt", "opted_out", "refused", "policy_version", "no_consent"), or None with consent.
+    """Why this hit must not be counted, or None with consent.
 
+    "gpc", "dnt", "opted_out", "refused", "policy_version" or "no_consent".
     `consent` is the value of the `c` field as sent (None where absent); `policy_version` that of `v`.
     """
     gpc = headers.get(b"sec-gpc")
@@ -38,7 +40,7 @@ def refusal_of(site: Site, headers: Mapping[bytes, bytes], consent: object, poli
 
 
 def has_opted_out(cookies: bytes) -> bool:
-    """Whether a Cookie header carries the opt-out: any value but an explicit 0 counts, so that a damaged one does too."""
+    """Whether a Cookie header carries the opt-out: anything but an explicit 0 counts, so a damaged one does too."""
     return bool(cookies) and _OPTED_OUT.search(cookies) is not None
 
 

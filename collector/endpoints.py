@@ -13,13 +13,13 @@ from typing import Any
 import orjson
 
 from collector.body import Bodies, Receive, Refused
+from collector.calendar import local_day
 from collector.clock import Clock
 from collector.committer import Committer
-from collector.days import day_of
-from collector.hit import BadRequest, Hit, hit_of, parsed_json, pixel_fields
+from collector.hit import BadRequest, Hit, event_fields, hit_of, pixel_fields
 from collector.pipeline import Dropped, Parts, event_of
 from collector.settings import Settings
-from collector.spool import Counted, Group, Outcome, SpoolError
+from collector.spool import Counted, Outcome, SpoolError
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -34,6 +34,11 @@ PIXEL: Headers = [
     (b"content-type", b"image/gif"),
     (b"cache-control", b"no-store"),
     (b"cross-origin-resource-policy", b"cross-origin"),
+]
+WITH_ORIGIN: Headers = [
+    (b"access-control-allow-credentials", b"true"),
+    (b"access-control-expose-headers", b"footfall"),
+    (b"vary", b"origin"),
 ]
 PREFLIGHT: Headers = [
     (b"access-control-allow-methods", b"POST, OPTIONS"),
@@ -53,7 +58,13 @@ class Answer:
 
 
 ACCEPTED = Answer(202, b"accepted")
+UNKNOWN_SITE = Answer(404, b"invalid; field=d", "d: is not a site of this collector")
 UNAVAILABLE = Answer(503, b"unavailable", "cannot store durably now; send it again later")
+
+
+# What an accepted event is told, but for the headers that depend on its page.
+TOLD_ACCEPTED: Headers = [(b"footfall", ACCEPTED.footfall), TEXT, (b"content-length", b"2")]
+BODY_OK: MutableMapping[str, Any] = {"type": "http.response.body", "body": b"ok"}
 
 
 @dataclass(frozen=True)
@@ -68,30 +79,34 @@ class Collecting:
 
     async def take(self, hit: Hit) -> Answer:
         """Decides on one hit and returns once that is durable; raises `BadRequest` and `SpoolError`."""
+        answer = self.decide(hit)
+        await self.committer.committed()
+        return answer
+
+    def decide(self, hit: Hit) -> Answer:
+        """Puts what becomes of one hit into the group that is gathering; the answer is for after its commit."""
         site = self.settings.sites.get(hit.site)
         if site is None:
-            await self.count("", "UTC", hit.at, "invalid", "unknown_site")
-            return Answer(404, b"invalid; field=d", "d: is not a site of this collector")
+            self.count("", "UTC", hit.at, "invalid", "unknown_site")
+            return UNKNOWN_SITE
         event = event_of(hit, site, self.parts)
         if isinstance(event, Dropped):
-            await self.count(site.domain, site.timezone, hit.at, "dropped", event.reason)
+            self.count(site.domain, site.timezone, hit.at, "dropped", event.reason)
             return Answer(202, b"dropped; reason=" + event.reason.encode())
-        day = day_of(hit.at, site.timezone)
-        group = Group()
-        group.add(day, site.timezone, event.line())
+        group = self.committer.group()
+        group.add(local_day(hit.at, site.timezone).day, site.timezone, event.line())
         group.count(Counted(event.day, site.domain, "accepted", ""))
-        await self.committer.submit(group)
         return ACCEPTED
 
-    async def count(self, site: str, timezone: str, at: float, outcome: Outcome, reason: str) -> None:
-        group = Group()
-        group.count(Counted(day_of(at, timezone).isoformat(), site, outcome, reason))
-        await self.committer.submit(group)
+    def count(self, site: str, timezone: str, at: float, outcome: Outcome, reason: str) -> None:
+        """Counts a request that leaves no event in the group that is gathering."""
+        self.committer.group().count(Counted(local_day(at, timezone).iso, site, outcome, reason))
 
     async def refuse(self, status: int, field: str, sentence: str) -> Answer:
         """Counts a malformed request under the field at fault."""
         known = field if field.isascii() and len(field) <= 24 else "body"
-        await self.count("", "UTC", self.clock.wall(), "invalid", known)
+        self.count("", "UTC", self.clock.wall(), "invalid", known)
+        await self.committer.committed()
         return Answer(status, b"invalid; field=" + known.encode(), sentence)
 
 
@@ -102,21 +117,25 @@ class EventEndpoint:
         self._collecting = collecting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = headers_of(scope)
+        """One coroutine from the body to the answer: each call between the two waits costs on both of them."""
+        collecting, headers = self._collecting, headers_of(scope)
         if scope["method"] != "POST":
             is_preflight = scope["method"] == "OPTIONS"
-            return await respond(send, 204 if is_preflight else 405, [*cors(headers), *PREFLIGHT], b"")
-        answer = await self._answer(scope, headers, receive)
-        await _tell(send, answer, cors(headers))
-
-    async def _answer(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Answer:
-        collecting = self._collecting
+            await respond(send, 204 if is_preflight else 405, [*cors(headers), *PREFLIGHT], b"")
+            return
         try:
             body = await collecting.bodies.read(receive, headers, collecting.settings.collector.max_body_bytes)
             at = collecting.clock.wall()
-            return await collecting.take(hit_of(parsed_json(body), at=at, address=peer_of(scope), headers=headers))
+            hit = hit_of(event_fields(body), at=at, address=peer_of(scope), headers=headers)
+            answer = collecting.decide(hit)
+            await collecting.committer.committed()
         except (Refused, BadRequest, SpoolError) as fault:
-            return await fault_answer(collecting, fault)
+            answer = await fault_answer(collecting, fault)
+        if answer is ACCEPTED:
+            await send({"type": "http.response.start", "status": 202, "headers": [*TOLD_ACCEPTED, *cors(headers)]})
+            await send(BODY_OK)
+        else:
+            await _tell(send, answer, cors(headers))
 
 
 class PixelEndpoint:
@@ -165,16 +184,9 @@ def peer_of(scope: Scope) -> str | None:
 
 
 def cors(headers: Mapping[bytes, bytes]) -> Headers:
-    """Any page may send and read the answer, with cookies, because the opt-out cookie must reach us; the answer holds no secret."""
+    """Any page may send and read the answer, which holds no secret; with cookies, for the opt-out must reach us."""
     origin = headers.get(b"origin")
-    if origin is None:
-        return []
-    return [
-        (b"access-control-allow-origin", origin),
-        (b"access-control-allow-credentials", b"true"),
-        (b"access-control-expose-headers", b"footfall"),
-        (b"vary", b"origin"),
-    ]
+    return [] if origin is None else [(b"access-control-allow-origin", origin), *WITH_ORIGIN]
 
 
 async def respond(send: Send, status: int, headers: Headers, body: bytes) -> None:
@@ -210,5 +222,6 @@ class HealthEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         fault = self._committer.fault if self._readiness else None
         if fault is None:
-            return await respond(send, 200, [TEXT], b"ok")
-        await respond(send, 503, [TEXT, (b"retry-after", RETRY_AFTER_S)], f"not ready: {fault}".encode())
+            await respond(send, 200, [TEXT], b"ok")
+        else:
+            await respond(send, 503, [TEXT, (b"retry-after", RETRY_AFTER_S)], f"not ready: {fault}".encode())

@@ -7,10 +7,10 @@ plus `c` (consent) and `v` (policy version), so that its clients need only anoth
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
@@ -64,12 +64,28 @@ class Hit:
     trusted_address: bool = True
 
 
-def parsed_json(body: bytes) -> Any:
+def parsed_json(body: bytes) -> object:
     """The JSON value of a body, whatever its Content-Type says: sendBeacon sends text/plain."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest("body", f"must be JSON in UTF-8 (fault near byte {error.pos})") from None
+
+
+def event_fields(body: bytes) -> object:
+    """The fields of one event. A body that says `c` twice has said no: a refusal anywhere wins."""
+    fields = parsed_json(body)
+    if body.count(b'"c"') > 1 and isinstance(fields, dict) and _says_consent_twice(body):
+        fields["c"] = 0
+    return fields
+
+
+def _says_consent_twice(body: bytes) -> bool:
+    try:
+        pairs = json.loads(body, object_pairs_hook=list)
+    except RecursionError:  # Deeper than any event of ours: what cannot be read is no consent.
+        return True
+    return [name for name, _ in pairs].count("c") > 1
 
 
 def hit_of(fields: object, *, at: float, address: str | None, headers: Mapping[bytes, bytes]) -> Hit:
@@ -79,22 +95,23 @@ def hit_of(fields: object, *, at: float, address: str | None, headers: Mapping[b
     url = _text(fields, "u", "url", MAX_URL_BYTES, required=True)
     agent = headers.get(b"user-agent")
     name = _name(fields)
-    engaged_ms, scroll = _engagement(fields, name)
+    engaged_ms, scroll = _engagement(fields) if name == "engagement" else (0, 0)
+    # By position, in the order of the fields: names would cost 0.5 us.
     return Hit(
-        at=at,
-        address=address,
-        user_agent=None if agent is None else agent.decode("latin-1"),
-        headers=headers,
-        name=name,
-        url=url,
-        site=_site(fields, url),
-        referrer=_text(fields, "r", "referrer", MAX_URL_BYTES),
-        width=_integer(fields, "w", "screen_width", MAX_WIDTH_PX),
-        properties=_properties(fields),
-        consent=fields.get("c"),
-        policy_version=_policy_version(fields),
-        engaged_ms=engaged_ms,
-        scroll=scroll,
+        at,
+        address,
+        None if agent is None else agent.decode("latin-1"),
+        headers,
+        name,
+        url,
+        _site(fields, url),
+        _text(fields, "r", "referrer", MAX_URL_BYTES),
+        _integer(fields, "w", "screen_width", MAX_WIDTH_PX),
+        _properties(fields),
+        fields.get("c"),
+        _policy_version(fields),
+        engaged_ms,
+        scroll,
     )
 
 
@@ -107,6 +124,8 @@ def pixel_fields(query: bytes, referer: bytes | None) -> dict[str, object]:
     except (UnicodeDecodeError, ValueError):
         raise BadRequest("query string", "must be at most 64 percent-encoded UTF-8 fields") from None
     fields: dict[str, object] = dict(pairs)
+    if [name for name, _ in pairs].count("c") > 1:
+        fields["c"] = 0
     fields.setdefault("n", "pageview")
     for number in ("w", "e", "sd", "screen_width"):
         if number in fields:
@@ -133,15 +152,16 @@ def server_hit_of(fields: object, *, now: float, trusted_address: bool) -> Hit:
 def bulk_fields(body: bytes) -> list[object]:
     """The events of a bulk body: a JSON array, or NDJSON (one JSON object a line); items may each be faulty."""
     stripped = body.lstrip()
+    items: object
     if stripped.startswith(b"["):
         items = parsed_json(body)
     else:
         items = [_line(number, line) for number, line in enumerate(stripped.splitlines(), 1) if line.strip()]
-    if not items:
+    if not isinstance(items, list) or not items:
         raise BadRequest("body", "must hold at least one event")
     if len(items) > MAX_BULK_EVENTS:
         raise BadRequest("body", f"at most {MAX_BULK_EVENTS} events")
-    return list(items)
+    return items
 
 
 def _line(number: int, line: bytes) -> object:
@@ -215,10 +235,8 @@ def _digits(text: str, field: str) -> int:
     return int(text)
 
 
-def _engagement(fields: Mapping[str, object], name: str) -> tuple[int, int]:
+def _engagement(fields: Mapping[str, object]) -> tuple[int, int]:
     """Engaged milliseconds and scroll depth in percent of an `engagement` event; at least one must be given."""
-    if name != "engagement":
-        return 0, 0
     engaged, depth = fields.get("e"), fields.get("sd")
     engaged_ms = _digits(engaged, "e") if isinstance(engaged, str) else _integer(fields, "e", "e", MAX_ENGAGED_MS)
     scroll = _digits(depth, "sd") if isinstance(depth, str) else _integer(fields, "sd", "sd", 1_000_000)
@@ -228,9 +246,14 @@ def _engagement(fields: Mapping[str, object], name: str) -> tuple[int, int]:
 
 
 def _properties(fields: Mapping[str, object]) -> dict[str, str]:
-    given = _first(fields, ("m", "meta", "p", "props"))
-    if given is None:
-        return {}
+    for name in ("m", "meta", "p", "props"):
+        given = fields.get(name)
+        if given is not None:
+            return _properties_in(given)
+    return {}
+
+
+def _properties_in(given: object) -> dict[str, str]:
     if isinstance(given, str):  # plausible-tracker 0.3 sends them as a JSON string.
         try:
             given = orjson.loads(given)
@@ -250,10 +273,6 @@ def _property(name: str, value: str | int | float) -> str:
     if len(text) > MAX_PROPERTY_VALUE_CHARS:
         raise BadRequest("p", f"a property's value may have at most {MAX_PROPERTY_VALUE_CHARS} characters")
     return text
-
-
-def _first(fields: Mapping[str, object], names: tuple[str, ...]) -> object:
-    return next((fields[name] for name in names if fields.get(name) is not None), None)
 
 
 def _policy_version(fields: Mapping[str, object]) -> str | None:
@@ -291,6 +310,6 @@ def _instant(value: object) -> float | None:
         return None
     try:
         parsed = datetime.fromisoformat(value)
-    except ValueError:
+        return parsed.astimezone(UTC).timestamp() if parsed.tzinfo is not None else None
+    except (ValueError, OverflowError):  # OverflowError: an offset that leads out of the years 1 to 9999
         return None
-    return parsed.astimezone(UTC).timestamp() if parsed.tzinfo is not None else None

@@ -12,6 +12,7 @@ from collector.fault import Fault
 try:
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
+    from tomlkit.items import AoT
 except ImportError:
     raise Fault("writing into footfall.toml needs tomlkit; install footfall[serve]") from None
 
@@ -30,29 +31,55 @@ def add_ingest_token(config: Path, name: str, site: str | None, *, trusted_addre
         raise Fault(
             f"there is no configuration file {config} to keep the token's hash in; write one with the site {site} first"
         )
-    try:
-        document = tomlkit.parse(config.read_text())
-    except (TOMLKitError, UnicodeDecodeError, OSError) as error:
-        raise Fault(f"cannot read {config}: {error}") from error
+    document = _parsed(config)
     found = [table for table in document.get("site", []) if table.get("domain") == site]
     if not found:
         raise Fault(f"{config} has no [[site]] with domain = {site!r}; add it first")
     if any(token.get("name") == name for token in found[0].get("ingest_tokens", [])):
         raise Fault(f"{site} has an ingest token named {name} already; choose another name")
     token = PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
-    entry = tomlkit.inline_table()
+    tokens = found[0].setdefault("ingest_tokens", tomlkit.array())
+    # As the file writes them already: [[site.ingest_tokens]], or in one list.
+    entry = tomlkit.table() if isinstance(tokens, AoT) else tomlkit.inline_table()
     entry.update(
         {"name": name, "sha256": hashlib.sha256(token.encode()).hexdigest(), "trusted_addresses": trusted_addresses}
     )
-    found[0].setdefault("ingest_tokens", tomlkit.array()).append(entry)
+    tokens.append(entry)
     _replace(config, tomlkit.dumps(document))
     return token
 
 
-def _replace(file: Path, text: str) -> None:
-    """Whole or not at all: written beside, synced, then renamed over."""
+def remove_ingest_tokens(config: Path, name: str) -> list[str]:
+    """Takes the tokens called `name` out of `config`, whose comments are kept; returns the sites that had one."""
+    document = _parsed(config)
+    sites = []
+    for table in document.get("site", []):
+        tokens = table.get("ingest_tokens", [])
+        named = [place for place, token in enumerate(tokens) if token.get("name") == name]
+        for place in reversed(named):
+            del tokens[place]
+        if named:
+            sites.append(str(table["domain"]))
+    if sites:
+        _replace(config, tomlkit.dumps(document))
+    return sites
+
+
+def _parsed(config: Path) -> tomlkit.TOMLDocument:
+    try:
+        return tomlkit.parse(config.read_text(encoding="utf-8"))
+    except (TOMLKitError, UnicodeDecodeError, OSError) as error:
+        raise Fault(f"cannot read {config}: {error}") from error
+
+
+def _replace(config: Path, text: str) -> None:
+    """Whole or not at all: written beside, synced, then renamed over. Nobody else may read the draft: the store's
+    password may be in it."""
+    file = config.resolve()
     draft = file.with_name(file.name + ".draft")
-    with draft.open("w") as out:
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as out:
         out.write(text)
         out.flush()
         os.fsync(out.fileno())

@@ -23,10 +23,10 @@ import mmap
 import os
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from collector.clock import Clock
@@ -47,8 +47,7 @@ class KeyStorageError(Fault):
     """The key folder cannot hold keys: not memory-backed, or not ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(NamedTuple):
     """A visitor and its network on one site and day, comparable only within one generation; 0 = none."""
 
     generation: int
@@ -76,12 +75,15 @@ class Key:
 
     def tokens(self, site: str, host: str, network: str, user_agent: str) -> Tokens | None:
         """Tokens of the visitor at truncated address `host` (/24, /48) in `network` (/24, /40); None once destroyed."""
-        key = self._bytes
-        visitor = blake2b(f"{site}\0{host}\0{user_agent}".encode(), digest_size=8, key=key, person=b"visitor")
-        nearby = blake2b(f"{site}\0{network}".encode(), digest_size=8, key=key, person=b"network")
-        if self._map[:1] != ALIVE:
+        visitor = self._token(b"visitor", f"{site}\0{host}\0{user_agent}")
+        nearby = self._token(b"network", f"{site}\0{network}")
+        if self._map[0] != ALIVE[0]:
             return None
-        return Tokens(self.generation, _nonzero(visitor.digest()), _nonzero(nearby.digest()))
+        return Tokens(self.generation, visitor, nearby)
+
+    def _token(self, kind: bytes, text: str) -> int:
+        digest = blake2b(text.encode(), digest_size=8, key=self._bytes, person=kind).digest()
+        return int.from_bytes(digest, "little") or 1
 
     def destroy(self) -> None:
         """Overwrites the key for every process that maps it, then removes its file."""
@@ -213,11 +215,7 @@ def _generation() -> bytes:
     return (secrets.randbits(64) or 1).to_bytes(8, "little")
 
 
-def _nonzero(digest: bytes) -> int:
-    return int.from_bytes(digest, "little") or 1
-
-
 def _lock_in_memory(mapped: mmap.mmap) -> None:
-    """mlock(2), so that the key is not swapped out; where the limit forbids it the tmpfs page could be, which `doctor` reports."""
+    """mlock(2), so that the key is not swapped out; where the limit forbids it, it could be: `doctor` reports that."""
     view = ctypes.c_char.from_buffer(mapped)
     _libc.mlock(ctypes.c_void_p(ctypes.addressof(view)), ctypes.c_size_t(SIZE))

@@ -7,26 +7,31 @@ hit, and the address is truncated before anything derives from it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 
 from collector.address import Truncated, client_address, truncate
+from collector.calendar import local_day
 from collector.client import Clients, hints_of, language_of, screen_of
 from collector.consent import refusal_of as consent_refusal_of
 from collector.country import Countries
-from collector.days import day_of
 from collector.event import Event, Kind
-from collector.hit import BadRequest, Hit
+from collector.hit import MAX_NAME_CHARS, BadRequest, Hit
 from collector.keys import Keys
-from collector.page import Page, page_of, scrubbed
+from collector.page import Page, scrubbed
+from collector.pages import Pages
 from collector.refuse import refusal_of as client_refusal_of
 from collector.settings import Network, Site, is_development
-from collector.source import origin_of
+from collector.source import Origin, origin_of
 
 KINDS: dict[str, Kind] = {"pageview": "view", "engagement": "leave"}
 # All addresses that a server asserts are one network, unless its token may vouch for them.
 ASSERTED_NETWORK = "asserted"
+# The language wanted most stands first; what is remembered of the header is bounded by this.
+MAX_LANGUAGE_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class Parts:
     clients: Clients
     keys: Keys
     trusted_proxies: tuple[Network, ...]
+    pages: Pages = field(default_factory=Pages)
 
 
 @dataclass(slots=True)
@@ -96,8 +102,13 @@ def put_client(draft: Draft, parts: Parts) -> None:
 
 def put_reader(draft: Draft, parts: Parts) -> None:
     """The language that the client asks for, and the class of its screen."""
-    draft.event.language = language_of(draft.hit.headers.get(b"accept-language", b"").decode("latin-1"))
+    draft.event.language = _language(draft.hit.headers.get(b"accept-language", b"")[:MAX_LANGUAGE_BYTES])
     draft.event.screen = screen_of(draft.hit.width)
+
+
+@lru_cache(maxsize=1_024)
+def _language(accept_language: bytes) -> str:
+    return language_of(accept_language.decode("latin-1"))
 
 
 def put_page(draft: Draft, parts: Parts) -> None:
@@ -105,8 +116,21 @@ def put_page(draft: Draft, parts: Parts) -> None:
 
 
 def put_origin(draft: Draft, parts: Parts) -> None:
-    origin = origin_of(draft.hit.referrer, draft.page.query, (draft.site.domain, draft.page.hostname))
+    referrer, query, hostname = draft.hit.referrer, draft.page.query, draft.page.hostname
+    if query or not _BARE(referrer):
+        origin = origin_of(referrer, query, (draft.site.domain, hostname))
+    else:
+        origin = _referred(referrer, draft.site.domain, hostname)
     draft.event.source, draft.event.channel, draft.event.campaign = origin.source, origin.channel, origin.campaign
+
+
+# A referrer of nothing but a host, as browsers send it to other sites: all of it may be stored, so remembered.
+_BARE = re.compile(r"(?:https?://[a-z0-9.-]{1,253}/)?").fullmatch
+
+
+@lru_cache(maxsize=1_024)
+def _referred(referrer: str, domain: str, hostname: str) -> Origin:
+    return origin_of(referrer, {}, (domain, hostname))
 
 
 def put_properties(draft: Draft, parts: Parts) -> None:
@@ -144,29 +168,17 @@ def event_of(hit: Hit, site: Site, parts: Parts) -> Event | Dropped:
         reason = drop(hit, site)
         if reason is not None:
             return Dropped(reason)
-    page = _page(hit, site)
+    try:
+        page = parts.pages.page_of(hit.url, site.allowed_parameters)
+    except ValueError as error:
+        raise BadRequest("u", str(error)) from None
     if site.is_development and not is_development(page.hostname):
         return Dropped("foreign_page")
-    day = day_of(hit.at, site.timezone)
-    name = "" if hit.name in KINDS else scrubbed(hit.name, 120)
-    event = Event(
-        day=day.isoformat(),
-        timezone=site.timezone,
-        site=site.domain,
-        at=round(hit.at, 3),
-        kind=KINDS.get(hit.name, "event"),
-        name=name,
-        engaged_ms=hit.engaged_ms,
-        scroll=hit.scroll,
-    )
+    day, iso = local_day(hit.at, site.timezone)
+    kind = KINDS.get(hit.name, "event")
+    name = scrubbed(hit.name, MAX_NAME_CHARS) if kind == "event" else ""
+    event = Event(iso, site.timezone, site.domain, round(hit.at, 3), kind, name, hit.engaged_ms, hit.scroll)
     draft = Draft(hit, site, day, page, event)
     for put in PUTS:
         put(draft, parts)
     return event
-
-
-def _page(hit: Hit, site: Site) -> Page:
-    try:
-        return page_of(hit.url, frozenset(site.allowed_parameters))
-    except ValueError as error:
-        raise BadRequest("u", str(error)) from None

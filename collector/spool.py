@@ -58,7 +58,8 @@ CREATE TABLE IF NOT EXISTS ledger (outcome TEXT PRIMARY KEY, events INTEGER NOT 
 CREATE TABLE IF NOT EXISTS batches (
     batch INTEGER PRIMARY KEY, day TEXT NOT NULL, timezone TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
     events INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS quarantine (id INTEGER PRIMARY KEY, day TEXT NOT NULL, timezone TEXT NOT NULL, lines BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS quarantine (
+    id INTEGER PRIMARY KEY, day TEXT NOT NULL, timezone TEXT NOT NULL, lines BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer BLOB NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
@@ -158,9 +159,9 @@ class Spool:
 
     def commit(self, group: Group, now: float) -> None:
         """Makes `group` durable; raises `SpoolFullError` or `SpoolError`, and then nothing of it is kept."""
-        if group.lines and self.used_bytes() > self._max_bytes:
-            raise SpoolFullError(f"the spool {self.file.name} has reached its limit of {self._max_bytes} bytes")
         try:
+            if group.lines and self.used_bytes() > self._max_bytes:
+                raise SpoolFullError(f"the spool {self.file.name} has reached its limit of {self._max_bytes} bytes")
             with transaction(self._connection):
                 self._connection.executemany(
                     "INSERT INTO rows (day, timezone, committed_at, events, version, lines) VALUES (?, ?, ?, ?, ?, ?)",
@@ -189,10 +190,13 @@ class Spool:
             raise _fault(self.file, error) from error
 
     def expire(self, before: float) -> int:
-        """Deletes rows committed before `before`, a fail-safe for when no drainer comes; returns the events counted as expired."""
+        """Deletes rows committed before `before`, for when no drainer comes; returns the events counted as expired."""
         try:
+            oldest = self._connection.execute("SELECT committed_at FROM rows ORDER BY id LIMIT 1").fetchone()
+            if oldest is None or oldest[0] >= before:  # Ids grow with time, so one look is enough.
+                return 0
             with transaction(self._connection):
-                # Rows that a batch names may be in the store already: only the drainer can tell, so they are its to end.
+                # Rows that a batch names may be in the store already: only the drainer can tell, so it ends them.
                 condition = (
                     "committed_at < ? AND NOT EXISTS (SELECT 1 FROM batches AS b WHERE b.day = rows.day"
                     " AND b.timezone = rows.timezone AND rows.id BETWEEN b.first AND b.last)"
@@ -203,10 +207,10 @@ class Spool:
                 if events:
                     self._connection.execute(f"DELETE FROM rows WHERE {condition}", (before,))
                     move_ledger(self._connection, "expired", events)
+            if events:
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             raise _fault(self.file, error) from error
-        if events:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return events or 0
 
     def used_bytes(self) -> int:

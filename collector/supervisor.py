@@ -1,7 +1,7 @@
 """Keeps the processes of one machine running: starts them in order, restarts what dies, stops them in order.
 
-It knows commands, not parts. A child that refuses its configuration (exit status 2) ends everything,
-because a restart would only repeat the refusal; one that dies otherwise is started again.
+It knows commands, not parts. A child that refuses to start (exit status 2) ends everything, because a
+restart would only repeat the refusal; one that had run well, or dies otherwise, is started again.
 Nobody is left behind: children are told by the kernel when the supervisor itself is killed, and each
 has a process group, so that what a dead child had started (a server's workers hold its port) goes
 before it is started again.
@@ -18,7 +18,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,8 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     pause_s: float = MIN_PAUSE_S
-    restart_at: float | None = field(default=None)
+    restart_at: float | None = None
+    has_settled: bool = False
 
     def start(self) -> None:
         self.process = subprocess.Popen(self.command, process_group=0, preexec_fn=die_with_parent)  # noqa: PLW1509  no threads yet
@@ -108,12 +109,12 @@ class Supervisor:
         for child in self._children:
             if child.process is None or child.process.poll() is None:
                 continue
-            if child.process.returncode == REFUSED:
-                return REFUSED
             if child.restart_at is None:
                 child.kill_rest()
                 if now - child.started_at > SETTLED_S:
-                    child.pause_s = MIN_PAUSE_S
+                    child.pause_s, child.has_settled = MIN_PAUSE_S, True
+                if child.process.returncode == REFUSED and not child.has_settled:
+                    return REFUSED
                 child.restart_at = now + child.pause_s
                 child.pause_s = min(2 * child.pause_s, MAX_PAUSE_S)
                 log.error("%s ended with status %d; starting it again", child.name, child.process.returncode)

@@ -1,0 +1,144 @@
+"""`footfall doctor` finds what is wrong, says so in one line with what to do, and finds nothing where all is well."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from aggregator.doctor import MAX_WAITING, Finding, examine
+from aggregator.endpoint import Endpoint
+from aggregator.store import Store
+from collector.keys import file_system_of
+from collector.settings import Settings, load
+from collector.spool import Counted, Group, connect, open_spool
+from tests.aggregator.event_lines import event_lines
+from tests.collector.collecting import MEMORY
+
+CHECKS = ("data folder", "disk", "key folder", "swap", "country file", "store", "clocks", "backlog", "ledger", "sites")
+# What the test machine is like is not ours to change.
+OF_THE_MACHINE = {"disk", "swap"}
+Configured = Callable[..., Settings]
+
+
+@pytest.fixture
+def configured(tmp_path: Path, store: Store, endpoint: Endpoint) -> Iterator[Configured]:
+    """Settings of an installation that is well, over the session's store; `changes` are settings of the environment."""
+    keys = Path(tempfile.mkdtemp(prefix="footfall-doctor-", dir=MEMORY))
+    (tmp_path / "data").mkdir(mode=0o700)
+    where = f"clickhouse://{endpoint.user}:{endpoint.password}@{endpoint.host}:{endpoint.port}/{endpoint.database}"
+
+    def make(**changes: str) -> Settings:
+        named = {"AGGREGATOR__STORE": where, "PRIVACY__KEY_DIR": str(keys), "SITE__DOMAIN": "example.com"} | changes
+        return load(None, tmp_path / "data", {f"FOOTFALL_{name}": value for name, value in named.items()})
+
+    yield make
+    shutil.rmtree(keys)
+
+
+def found(settings: Settings) -> dict[str, Finding]:
+    return {finding.check: finding for finding in examine(settings)}
+
+
+def test_all_checks_run_and_find_nothing_where_all_is_well(configured: Configured) -> None:
+    findings = found(configured())
+    assert tuple(findings) == CHECKS
+    assert [name for name, finding in findings.items() if not finding.is_well and name not in OF_THE_MACHINE] == []
+    assert all(finding.evidence for finding in findings.values())
+
+
+def test_a_finding_is_one_line_and_tells_what_to_do_only_where_it_fails() -> None:
+    assert str(Finding("disk", True, "2.0 GiB free", "free some")) == "ok   disk: 2.0 GiB free"
+    assert str(Finding("disk", False, "0.2 GiB free", "free some")) == "FAIL disk: 0.2 GiB free; free some"
+
+
+def test_a_data_folder_that_others_can_read_is_found(configured: Configured) -> None:
+    settings = configured()
+    settings.data.chmod(0o755)
+    finding = found(settings)["data folder"]
+    assert not finding.is_well
+    assert finding.evidence.endswith("has mode 755")
+    assert finding.advice == f"run chmod 700 {settings.data}"
+
+
+def test_a_data_folder_that_is_not_there_is_found(configured: Configured) -> None:
+    settings = configured()
+    settings.data.rmdir()
+    assert "is not there; start `footfall serve` once" in str(found(settings)["data folder"])
+
+
+def test_a_key_folder_on_a_disk_is_found(configured: Configured, tmp_path: Path) -> None:
+    if file_system_of(tmp_path) in {"tmpfs", "ramfs"}:
+        pytest.skip("the temporary folder of this machine is memory-backed itself")
+    (tmp_path / "keys").mkdir(mode=0o700)
+    finding = found(configured(PRIVACY__KEY_DIR=str(tmp_path / "keys")))["key folder"]
+    assert not finding.is_well
+    assert "is not memory-backed" in finding.evidence
+
+
+def test_a_country_file_that_is_not_there_is_found(configured: Configured, tmp_path: Path) -> None:
+    finding = found(configured(COLLECTOR__COUNTRY_FILE=str(tmp_path / "nowhere.mmdb")))["country file"]
+    assert not finding.is_well
+    assert finding.advice == "set collector.country_file to a readable .mmdb file"
+
+
+def test_a_store_that_does_not_answer_is_one_finding_and_the_local_checks_are_told(configured: Configured) -> None:
+    findings = found(configured(AGGREGATOR__STORE="clickhouse://me:s3cret@127.0.0.1:9/footfall"))
+    assert tuple(findings) == CHECKS[:6]
+    assert not findings["store"].is_well
+    assert "s3cret" not in str(findings["store"])
+
+
+def test_a_spool_that_lost_an_event_is_found(configured: Configured) -> None:
+    settings = configured()
+    spool = open_spool(settings.collector.spool_dir, 1 << 30)
+    group = Group()
+    group.count(Counted("2026-03-04", "example.com", "accepted", ""))
+    spool.commit(group, 1.0)
+    finding = found(settings)["ledger"]
+    assert not finding.is_well
+    assert "spool-0.sqlite: accepted 1, accounted for 0" in finding.evidence
+    spool.close()
+
+
+def test_a_balanced_spool_is_told_in_numbers(configured: Configured) -> None:
+    settings = configured()
+    spool = open_spool(settings.collector.spool_dir, 1 << 30)
+    group = Group()
+    group.add(date(2026, 3, 4), "UTC", b"{}\n")
+    group.count(Counted("2026-03-04", "example.com", "accepted", ""))
+    group.count(Counted("2026-03-04", "example.com", "dropped", "bot"), 2)
+    spool.commit(group, 1.0)
+    finding = found(settings)["ledger"]
+    assert finding.is_well
+    assert finding.evidence.startswith("received 3 = dropped 2 + invalid 0 + in spool 1 + open 0")
+    spool.close()
+
+
+def test_an_event_that_the_store_has_twice_is_found(configured: Configured, store: Store) -> None:
+    store.insert_lines("open_events", event_lines(7, 3), tag="twice", token="twice")
+    assert not found(configured())["ledger"].is_well
+
+
+@pytest.mark.parametrize(("waiting", "is_well"), [(MAX_WAITING - 1, True), (MAX_WAITING, False)])
+def test_a_backlog_that_grows_is_found(configured: Configured, waiting: int, is_well: bool) -> None:
+    settings = configured()
+    spool = open_spool(settings.collector.spool_dir, 1 << 30)
+    with contextlib.closing(connect(spool.file)) as connection:
+        connection.execute("INSERT INTO rows VALUES (1, '2026-03-04', 'UTC', 1.0, ?, 1, '')", (waiting,))
+    finding = found(settings)["backlog"]
+    assert finding.is_well == is_well
+    assert finding.evidence == f"{waiting} events wait in the spool"
+    spool.close()
+
+
+def test_a_site_that_vanished_from_the_configuration_is_named(configured: Configured, store: Store) -> None:
+    store.insert_lines("open_events", event_lines(1, 2, site="gone.example"), tag="gone", token="gone")
+    finding = found(configured())["sites"]
+    assert not finding.is_well
+    assert finding.evidence.endswith("gone.example")

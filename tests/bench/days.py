@@ -1,0 +1,73 @@
+"""Events of a whole day, as the spool and the store take them: made by the pipeline, then spread over many visitors."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from collector.client import Clients
+from collector.clock import SystemClock
+from collector.country import Countries
+from collector.days import ends_at, starts_at
+from collector.event import Event
+from collector.hit import hit_of, parsed_json
+from collector.keys import Keys
+from collector.pipeline import Dropped, Parts, event_of
+from collector.settings import Settings, load
+from tests.bench.collecting import configuration, folders
+from tests.bench.running import free_port
+from tests.bench.traffic import SITE, requests
+
+TIMEZONE = "Europe/Berlin"
+
+
+def settings(stack: ExitStack) -> tuple[Settings, Path]:
+    """Settings of an installation of its own, and its data folder."""
+    data, keys = folders(stack)
+    return load(configuration(data, keys, free_port()), data, {}), data
+
+
+def models(of: Settings) -> list[Event]:
+    """One event for each request of `traffic`, as the collector derives it."""
+    clock = SystemClock()
+    keys = Keys(of.privacy.key_dir, of.privacy.grace_minutes * 60, clock)
+    parts = Parts(Countries(of.collector.country_file), Clients(), keys, of.collector.trusted_proxies)
+    derived = [_derived(request, of, parts, clock.wall()) for request in requests()]
+    return [event for event in derived if not isinstance(event, Dropped)]
+
+
+def _derived(request: bytes, of: Settings, parts: Parts, at: float) -> Event | Dropped:
+    head, _, body = request.partition(b"\r\n\r\n")
+    fields = (line.partition(b": ") for line in head.split(b"\r\n")[1:])
+    headers = {name.lower(): value for name, _, value in fields}
+    return event_of(hit_of(parsed_json(body), at=at, address="127.0.0.1", headers=headers), of.sites[SITE], parts)
+
+
+def events(models: list[Event], day: date, number: int, visitors: int) -> Iterator[Event]:
+    """`number` events of `visitors` visitors, most of them in networks of their own, in the order of their receipt."""
+    chance = random.Random(2)
+    start, end = starts_at(day, TIMEZONE), ends_at(day, TIMEZONE)
+    people = [
+        (chance.choice(models), chance.getrandbits(64) | 1, chance.getrandbits(63) % (2**40) | 1)
+        for _ in range(visitors)
+    ]
+    for count in range(number):
+        look, visitor, network = chance.choice(people)
+        page = chance.choice(models)
+        at = round(start + (end - start) * count / number, 3)
+        yield replace(
+            look,
+            day=day.isoformat(),
+            at=at,
+            kind=page.kind,
+            name=page.name,
+            path=page.path,
+            properties=page.properties,
+            engaged_ms=page.engaged_ms,
+            visitor=visitor,
+            network=network,
+        )

@@ -1,0 +1,191 @@
+"""A real installation, `footfall serve` with all its processes, in a folder of its own on free ports.
+
+Tests start, kill, restart and stop it, and read what it counted from its spools and its store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from aggregator.endpoint import Announced
+from aggregator.ledger import Ledger, read_ledger
+from aggregator.store import Store
+from tests.collector.collecting import MEMORY, ROOT, descendants, environment, is_running, sha256, until
+
+Part = Literal["store", "collector", "worker", "drain", "seal", "dashboards"]
+
+INGEST_TOKEN = "footfall_ingest_only-for-tests-of-an-installation"
+RECOVERY_S = 60.0
+# Below what the kernel hands out to connections: while a port is free because its owner was killed, nobody takes it.
+PORTS = range(20_000, 32_000)
+COMMANDS: dict[Part, str] = {
+    "store": "footfall store",
+    "collector": "footfall collect",
+    "drain": "--job drain",
+    "seal": "--job seal",
+    "dashboards": "footfall dashboard",
+}
+
+
+def spare_port() -> int:
+    """A port that nobody listens on, and that no outgoing connection gets."""
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+@dataclass
+class Installation:
+    """One installation with the site example.com in `timezone`; `grace_minutes` and `k` as in the configuration."""
+
+    folder: Path
+    timezone: str = "UTC"
+    grace_minutes: float = 15.0
+    k: int = 2
+    workers: int = 2
+    port: int = field(default_factory=spare_port)
+    dashboards_port: int = field(default_factory=spare_port)
+    keys: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="footfall-test-", dir=MEMORY)))
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _stores: list[Store] = field(default_factory=list, init=False)
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def spool_dir(self) -> Path:
+        return self.data / "spool"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "serve.log"
+
+    def start(self) -> None:
+        """Starts `footfall serve` and returns once every part runs."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        config = self.folder / "footfall.toml"
+        config.write_text(
+            f'[collector]\nlisten = "127.0.0.1:{self.port}"\n'
+            f'[dashboards]\nlisten = "127.0.0.1:{self.dashboards_port}"\n'
+            f'[privacy]\nk = {self.k}\ngrace_minutes = {self.grace_minutes}\nkey_dir = "{self.keys}"\n'
+            f'[[site]]\ndomain = "example.com"\ntimezone = "{self.timezone}"\n'
+            f'[[site.ingest_tokens]]\nname = "server"\nsha256 = "{sha256(INGEST_TOKEN)}"\ntrusted_addresses = true\n'
+        )
+        command = [sys.executable, "-m", "footfall", "serve", "--config", str(config), "--data", str(self.data)]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                env={**environment(), "FOOTFALL_COLLECTOR__WORKERS": str(self.workers)},
+            )
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Every part runs, and the collector answers from each of its workers."""
+        until(self._is_ready, f"all parts run; see {self.log}", RECOVERY_S)
+
+    def _is_ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()[-4_000:]
+        parts = self.parts()
+        is_listening = len(parts["worker"]) >= self.workers and _answers(self.port) and _answers(self.dashboards_port)
+        return is_listening and all(parts.values())
+
+    def parts(self) -> dict[Part, list[int]]:
+        """The process ids of each part that runs now."""
+        assert self.process is not None
+        family = descendants(self.process.pid)
+        found: dict[Part, list[int]] = {part: [] for part in (*COMMANDS, "worker")}
+        for part, words in COMMANDS.items():
+            found[part] = [pid for pid in family if words in _command_line(pid) and is_running(pid)][:1]
+        for collector in found["collector"]:
+            found["worker"] = [pid for pid in descendants(collector) if _is_worker(pid)]
+        return found
+
+    def kill(self, part: Part) -> bool:
+        """kill -9 of one process of `part`; False where none runs now."""
+        running = self.parts()[part]
+        if running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(random.choice(running), signal.SIGKILL)
+        return bool(running)
+
+    def kill_supervisor(self) -> list[int]:
+        """kill -9 of `serve` alone; returns the processes that it had."""
+        assert self.process is not None
+        family = descendants(self.process.pid)
+        self.process.kill()
+        self.process.wait()
+        return family
+
+    def kill_all(self) -> None:
+        """kill -9 of every process, as when the machine stops, but for what the kernel has to write."""
+        assert self.process is not None
+        family = descendants(self.process.pid)
+        self.process.send_signal(signal.SIGSTOP)  # So that nothing is started again meanwhile.
+        for pid in [*family, *descendants(self.process.pid), self.process.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        until(lambda: not any(is_running(pid) for pid in family), "all processes are gone")
+
+    def stop(self) -> int:
+        """SIGTERM, as a service manager would; returns the exit status."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(RECOVERY_S)
+
+    def store(self) -> Store:
+        """A client of its store, closed by `remove`."""
+        self._stores.append(Store(Announced(self.data / "run" / "store.json")))
+        return self._stores[-1]
+
+    def ledger(self, store: Store) -> Ledger:
+        return read_ledger(self.spool_dir, store)
+
+    def remove(self) -> None:
+        """Leaves neither a process nor keys."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill_all()
+        for store in self._stores:
+            store.close()
+        shutil.rmtree(self.keys, ignore_errors=True)
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _is_worker(pid: int) -> bool:
+    """Granian's workers are forked or spawned; Python's resource tracker beside them is none."""
+    return is_running(pid) and "resource_tracker" not in _command_line(pid)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
+
+
+__all__ = ["INGEST_TOKEN", "RECOVERY_S", "ROOT", "Installation", "Part", "spare_port"]

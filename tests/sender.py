@@ -1,0 +1,139 @@
+"""Clients of an installation that is being killed: they note what was acknowledged, and what was left in doubt.
+
+Every event has a name of its own, so that it can be found again, or found twice. A single event that lost its answer
+is not sent again: it may be counted or not. A bulk request is sent again under its Idempotency-Key until answered.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tests.collector.collecting import FIREFOX, Answer, asked
+from tests.installation import INGEST_TOKEN
+
+ANSWER_TIMEOUT_S = 10.0
+PAUSE_S = 0.005
+RETRY_S = 0.05
+
+
+@dataclass
+class Sent:
+    """What the senders know. `acknowledged` and `doubtful` hold names of single events, with the mark of their time."""
+
+    acknowledged: dict[str, str] = field(default_factory=dict)
+    doubtful: dict[str, str] = field(default_factory=dict)
+    # Names of bulk events, all acknowledged, and how many requests needed more than one attempt.
+    bulk: dict[str, str] = field(default_factory=dict)
+    repeated: int = 0
+    unexpected: list[str] = field(default_factory=list)
+
+
+class Senders:
+    """`singles` threads that send single events of today and `bulks` that send events of `past_days`, until stopped."""
+
+    def __init__(self, port: int, singles: int, bulks: int, past_times: Callable[[], float]) -> None:
+        self.sent = Sent()
+        self.mark = ""
+        self._port, self._past_times = port, past_times
+        self._stopping = threading.Event()
+        self._sequence = 0
+        self._threads = [threading.Thread(target=self._singles, args=(number,)) for number in range(singles)]
+        self._threads += [threading.Thread(target=self._bulks, args=(number,)) for number in range(bulks)]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Returns once every bulk request is answered, so the installation must be up, or come up."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _singles(self, sender: int) -> None:
+        number, client = 0, _Client(self._port)
+        while not self._stopping.wait(PAUSE_S):
+            number += 1
+            name, mark = f"s{sender}-{id(self) % 9973}-{number}", self.mark
+            body = {"n": name, "u": "https://example.com/", "d": "example.com", "c": "1"}
+            try:
+                answer = client.post("/api/event", json.dumps(body).encode(), {"User-Agent": FIREFOX})
+            except ConnectionRefusedError:
+                time.sleep(RETRY_S)
+            except (OSError, http.client.HTTPException):
+                self.sent.doubtful[name] = mark
+                time.sleep(RETRY_S)
+            else:
+                self._note(answer, name, mark)
+        client.close()
+
+    def _note(self, answer: Answer, name: str, mark: str) -> None:
+        if answer.status == 202 and answer.footfall == "accepted":
+            self.sent.acknowledged[name] = mark
+        elif answer.status != 503:  # A 503 says that nothing of it is kept.
+            self.sent.unexpected.append(f"{answer.status} {answer.footfall}")
+
+    def _bulks(self, sender: int) -> None:
+        number, client = 0, _Client(self._port)
+        while not self._stopping.wait(4 * PAUSE_S):
+            number += 1
+            key, mark = f"b{sender}-{id(self) % 9973}-{number}", self.mark
+            at = self._past_times()
+            names = [f"{key}-{place}" for place in range(random.randint(1, 40))]
+            items = [self._item(name, at, place) for place, name in enumerate(names)]
+            accepted = self._until_answered(client, json.dumps(items).encode(), key)
+            if accepted != len(names):
+                self.sent.unexpected.append(f"bulk: {accepted} of {len(names)}")
+            self.sent.bulk.update(dict.fromkeys(names, mark))
+        client.close()
+
+    @staticmethod
+    def _item(name: str, at: float, place: int) -> Mapping[str, object]:
+        url = f"https://example.com/shelf/{place % 3}"
+        return {"n": name, "u": url, "c": "1", "time": at, "ip": f"192.0.{place}.7", "ua": FIREFOX}
+
+    def _until_answered(self, client: _Client, body: bytes, key: str) -> int:
+        headers = {"Authorization": f"Bearer {INGEST_TOKEN}", "Idempotency-Key": key}
+        for attempt in range(10_000):
+            try:
+                answer = client.post("/api/events", body, headers)
+            except (OSError, http.client.HTTPException):
+                time.sleep(RETRY_S)
+                continue
+            if answer.status == 202:
+                self.sent.repeated += attempt > 0
+                return int(json.loads(answer.body)["accepted"])
+            if answer.status != 503:
+                self.sent.unexpected.append(f"bulk: {answer.status} {answer.body[:200]!r}")
+            time.sleep(RETRY_S)
+        raise AssertionError("a bulk request was never answered")
+
+
+class _Client:
+    """One connection at a time, made anew after each fault."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._connection: http.client.HTTPConnection | None = None
+
+    def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        if self._connection is None:
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=ANSWER_TIMEOUT_S)
+            connection.connect()
+            self._connection = connection
+        try:
+            return asked(self._connection, "POST", path, body, headers)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
