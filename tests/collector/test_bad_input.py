@@ -18,9 +18,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, Verbosity, given, settings
+from hypothesis import HealthCheck, Verbosity, assume, given, settings
 from hypothesis import strategies as st
 
+from collector.server import BUFFER_BYTES
 from tests.collector.collecting import FIREFOX, TOKEN, Answer, Collector, asked, event_body, running
 
 CANARY = "cAnAry-5f1b"
@@ -176,10 +177,18 @@ def test_any_query_of_the_pixel_gets_a_202_or_a_4xx(collector: Collector) -> Non
         def case(given: list[tuple[str, str]]) -> None:
             usual = "d=example.com&c=1&u=https://example.com/&"
             query = usual + "&".join(f"{name}={value}" for name, value in given)
+            assume(len(query) < BUFFER_BYTES // 2)  # More than the buffer is refused by the server: below.
             answer = sent.send("GET", f"/pixel.gif?{query}", None)
             assert answer.body.startswith(b"GIF89a")
 
         case()
+
+
+def test_headers_larger_than_the_buffer_are_refused_and_the_service_lives_on(collector: Collector) -> None:
+    with collector.connection() as connection:
+        answer = asked(connection, "GET", "/pixel.gif?" + "a" * 8 * BUFFER_BYTES, None, USUAL)
+    assert answer.status in {414, 431}
+    assert collector.event().footfall == "accepted"
 
 
 def test_any_items_of_a_bulk_request_are_told_one_by_one_or_refused_together(collector: Collector) -> None:
