@@ -55,8 +55,10 @@ $(TEST): pyproject.toml | $(VENV)/bin/python
 	@echo "Installing what the tests need into $(VENV)"
 	@$(PIP) -e '.[dashboards,test]'
 	@: > $(VENV)/not-installed
-	@for extra in embedded data; do $(PIP) -e ".[$$extra]" || \
+	@for extra in embedded data browser; do $(PIP) -e ".[$$extra]" || \
 		echo "NOT INSTALLED: .[$$extra]; the tests that need it are skipped" >> $(VENV)/not-installed; done
+	@command -v chromium google-chrome > /dev/null || \
+		echo "NOT INSTALLED: chromium (Debian: apt install chromium); the beacon's tests in a browser are skipped" >> $(VENV)/not-installed
 	@touch $@
 
 $(DEV): pyproject.toml $(TEST)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from collector.beacon import BeaconEndpoint
 from collector.body import Bodies, Receive
 from collector.bulk import BulkEndpoint
 from collector.client import Clients
@@ -58,6 +59,7 @@ class App:
             [
                 Route("/api/events", BulkEndpoint(collecting), methods=["POST"]),
                 Route("/pixel.gif", PixelEndpoint(collecting), methods=["GET"]),
+                Route("/beacon.js", BeaconEndpoint(), methods=["GET"]),
                 Route("/healthz", HealthEndpoint(committer, readiness=False), methods=["GET"]),
                 Route("/readyz", HealthEndpoint(committer, readiness=True), methods=["GET"]),
             ]
