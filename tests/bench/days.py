@@ -23,6 +23,7 @@ from tests.bench.running import free_port
 from tests.bench.traffic import SITE, requests
 
 TIMEZONE = "Europe/Berlin"
+LONGEST_VISIT_S = 900.0
 
 
 def settings(stack: ExitStack) -> tuple[Settings, Path]:
@@ -48,21 +49,27 @@ def _derived(request: bytes, of: Settings, parts: Parts, at: float) -> Event | D
 
 
 def events(models: list[Event], day: date, number: int, visitors: int) -> Iterator[Event]:
-    """`number` events of `visitors` visitors, most of them in networks of their own, in the order of their receipt."""
+    """`number` events of `visitors` visitors, most of them in networks of their own, in the order of their receipt.
+
+    A visitor comes twice a day, and goes from page to page within a few minutes.
+    """
     chance = random.Random(2)
     start, end = starts_at(day, TIMEZONE), ends_at(day, TIMEZONE)
     people = [
         (chance.choice(models), chance.getrandbits(64) | 1, chance.getrandbits(63) % (2**40) | 1)
         for _ in range(visitors)
     ]
-    for count in range(number):
-        look, visitor, network = chance.choice(people)
+    visits = [(person, chance.uniform(start, end - LONGEST_VISIT_S)) for person in people for _ in range(2)]
+    moments = [
+        (began + chance.uniform(0.0, LONGEST_VISIT_S), person)
+        for person, began in (visits[count % len(visits)] for count in range(number))
+    ]
+    for at, (look, visitor, network) in sorted(moments, key=lambda moment: moment[0]):
         page = chance.choice(models)
-        at = round(start + (end - start) * count / number, 3)
         yield replace(
             look,
             day=day.isoformat(),
-            at=at,
+            at=round(at, 3),
             kind=page.kind,
             name=page.name,
             path=page.path,
