@@ -13,14 +13,11 @@ Everything else reaches the store through `store.Store`, which speaks to this fr
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import json
 import os
-import resource
 import secrets
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,8 +26,7 @@ from pathlib import Path
 from aggregator.clickhouse_http import USER, Server
 from aggregator.engine import DATABASE, Engine
 from collector.fault import Fault
-
-PR_SET_DUMPABLE = 4  # linux/prctl.h
+from collector.process import forbid_core_dumps
 
 
 class FrontFault(Fault):
@@ -42,7 +38,7 @@ def run_front(data: Path, *, memory_limit_bytes: int | None = None) -> None:
 
     `memory_limit_bytes` bounds what the engine allocates (default: half of the machine's memory). Raises FrontFault.
     """
-    forbid_dumps()
+    forbid_core_dumps()
     data = data.absolute()
     (data / "run").mkdir(parents=True, exist_ok=True, mode=0o700)
     announcement = data / "run" / "store.json"
@@ -106,13 +102,6 @@ def _announce(path: Path, server: Server) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
-
-
-def forbid_dumps() -> None:
-    """Neither a core file nor another process of this user may read the events in memory."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _half_of_memory() -> int:

@@ -21,6 +21,7 @@ from aggregator.seal import Sealed, Sealer, Surroundings
 from aggregator.store import Store, StoreUnavailable, open_store
 from collector.clock import Clock
 from collector.keys import Keys
+from collector.process import forbid_core_dumps
 from collector.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ Round = Callable[[], float]
 
 def run_jobs(settings: Settings, jobs: Sequence[str], stopping: threading.Event, clock: Clock) -> None:
     """Runs `jobs` ("drain", "seal") until `stopping` is set; raises `Fault` where one cannot start."""
+    forbid_core_dumps()
     store = _opened(settings, stopping)
     if store is None:
         return

@@ -138,7 +138,11 @@ def _parameters(query: str, allowed: frozenset[str]) -> tuple[str, dict[str, str
 # --- scrubbing -------------------------------------------------------------------------------------------------------
 
 # Words, and numbers of at most eight digits that touch neither letters nor dots: nothing below can match in these.
-_PLAIN = re.compile(r"(?:[A-Za-z/_ -]++|\.(?!\d)|(?<![A-Za-z.0-9])[0-9]{1,8}+(?![A-Za-z.0-9]))*+").fullmatch
+# Every step is told by its first character, so it needs no possessive quantifier, which Python before 3.11.5 gets wrong
+# (https://github.com/python/cpython/issues/106052).
+_PLAIN = re.compile(
+    r"[A-Za-z/_ -]*(?:(?:\.(?!\d)|(?<![A-Za-z.0-9])[0-9]{1,8}(?![A-Za-z.0-9]))[A-Za-z/_ -]*)*"
+).fullmatch
 
 # Controls, line ends, and the marks that reorder text on a screen; surrogates are no text at all.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+").sub

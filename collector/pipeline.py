@@ -177,7 +177,7 @@ def event_of(hit: Hit, site: Site, parts: Parts) -> Event | Dropped:
     day, iso = local_day(hit.at, site.timezone)
     kind = KINDS.get(hit.name, "event")
     name = scrubbed(hit.name, MAX_NAME_CHARS) if kind == "event" else ""
-    event = Event(iso, site.timezone, site.domain, round(hit.at, 3), kind, name, hit.engaged_ms, hit.scroll)
+    event = Event(iso, site.timezone, site.domain, hit.at, kind, name, hit.engaged_ms, hit.scroll)
     draft = Draft(hit, site, day, page, event)
     for put in PUTS:
         put(draft, parts)

@@ -6,7 +6,6 @@ backpressure counts connections, so 1,000 idle ones would fill it, and a header 
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import logging
 import os
@@ -20,8 +19,8 @@ from granian.log import LogLevels
 
 from collector.app import App
 from collector.clock import SystemClock
+from collector.process import die_with_parent, forbid_core_dumps
 from collector.settings import Address, Settings, load
-from collector.supervisor import die_with_parent
 
 # Connections that one worker holds at once, idle ones included; each costs a few kilobytes.
 MAX_CONNECTIONS = 16_384
@@ -30,7 +29,6 @@ HEADER_DEADLINE_MS = 10_000
 BUFFER_BYTES = 32_768
 # Objects made and not yet freed before Python looks for cycles; 700 by default, which 30 requests under way reach.
 GARBAGE_THRESHOLD = 50_000
-PR_SET_DUMPABLE = 4  # prctl(2)
 # A commit takes well under a second; a worker told to stop while it is starting does not hear it (granian 2.8).
 STOP_TIMEOUT_S = 10
 
@@ -85,12 +83,6 @@ def freeze_what_is_loaded() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
-
-
-def forbid_core_dumps() -> None:
-    """Keys and hits live in this process's memory: no core file, no debugger of another user (PR_SET_DUMPABLE)."""
-    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def raise_descriptor_limit() -> None:

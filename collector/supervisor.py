@@ -10,7 +10,6 @@ before it is started again.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import signal
@@ -19,6 +18,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from collector.process import die_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,6 @@ MIN_PAUSE_S = 0.5
 # One that lived so long had started well (each part answers within seconds): its next pause is the shortest again.
 SETTLED_S = 10.0
 POLL_S = 0.1
-PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 @dataclass
@@ -143,8 +143,3 @@ class Supervisor:
                 log.error("%s did not stop within %.0f s; killing it", child.name, STOP_TIMEOUT_S)
                 child.kill_rest()
                 child.process.wait()
-
-
-def die_with_parent() -> None:
-    """In a child: SIGTERM when the parent dies, however it dies."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

@@ -13,8 +13,8 @@ from starlette.applications import Starlette
 
 from aggregator.store import open_store
 from collector.clock import SystemClock
+from collector.process import die_with_parent, forbid_core_dumps
 from collector.settings import Settings, load
-from collector.supervisor import die_with_parent
 from dashboards.access import People
 from dashboards.app import create_app
 
@@ -44,6 +44,7 @@ def serve(settings: Settings) -> None:
 def worker() -> Starlette:
     """The application; granian calls this in the worker's own process."""
     die_with_parent()
+    forbid_core_dumps()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     config = os.environ.get("FOOTFALL_CONFIG")
     settings = load(Path(config) if config else None, Path(os.environ["FOOTFALL_DATA"]), os.environ)

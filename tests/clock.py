@@ -24,3 +24,7 @@ class SetClock:
 
     def set_wall(self, wall_s: float) -> None:
         self.wall_s = wall_s
+
+    def move_to(self, wall_s: float) -> None:
+        """Time passes until the wall clock says so; backwards, too, for a test that begins anew."""
+        self.pass_time(wall_s - self.wall_s)

@@ -24,24 +24,6 @@ MEASURES = ("visitors", "visits", "views", "events", "bounces", "engaged_s")
 OTHER = "(other)"
 
 
-@dataclass
-class SetClock:
-    """A clock moved by hand: wall and boot together, or the wall alone when somebody sets it."""
-
-    wall_s: float
-    boot_s: float = 1_000.0
-
-    def wall(self) -> float:
-        return self.wall_s
-
-    def boot(self) -> float:
-        return self.boot_s
-
-    def move_to(self, wall_s: float) -> None:
-        self.boot_s += wall_s - self.wall_s
-        self.wall_s = wall_s
-
-
 @dataclass(frozen=True)
 class Row:
     """A row of `open_events`; `at_ms` is Unix milliseconds."""

@@ -270,7 +270,7 @@ def test_paths_that_clickhouse_has_and_we_do_not_are_not_found(wire: Wire) -> No
 
 
 def test_the_process_cannot_be_dumped() -> None:
-    check = "import ctypes, resource; from aggregator.front import forbid_dumps; forbid_dumps();"
+    check = "import ctypes, resource; from collector.process import forbid_core_dumps; forbid_core_dumps();"
     check += "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE))"
     printed = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert printed == "0 (0, 0)\n"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from aggregator.guard import ClockGuard, newest_event
 from aggregator.store import Store
-from tests.aggregator.simulate import SetClock, insert
+from tests.aggregator.simulate import insert
 from tests.aggregator.test_rollup import START_MS, person
+from tests.clock import SetClock
 
 NOON = 1_900_000_000.0
 

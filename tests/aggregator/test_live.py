@@ -15,8 +15,9 @@ from aggregator.live import Cell, Live, LiveView, Measures
 from aggregator.store import Store
 from collector import days
 from collector.settings import Site, load
-from tests.aggregator.simulate import Counted, Crowd, Row, SetClock, allowed, cells, counted, insert, truth
+from tests.aggregator.simulate import Counted, Crowd, Row, allowed, cells, counted, insert, truth
 from tests.aggregator.test_seal import BERLIN, DAY
+from tests.clock import SetClock
 
 NOON = days.starts_at(DAY, BERLIN) + 12 * 3600
 K = 5

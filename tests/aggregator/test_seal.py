@@ -16,7 +16,8 @@ from aggregator.seal import OpenDayChangedError, Sealed, Sealer, Surroundings
 from aggregator.store import Store
 from collector import days
 from collector.settings import Settings, load
-from tests.aggregator.simulate import Crowd, Row, SetClock, insert
+from tests.aggregator.simulate import Crowd, Row, insert
+from tests.clock import SetClock
 
 BERLIN, KOLKATA, LOS_ANGELES = "Europe/Berlin", "Asia/Kolkata", "America/Los_Angeles"
 GRACE_S = 900

@@ -18,10 +18,10 @@ from aggregator.store import Store
 from collector.days import ends_at
 from collector.event import Event
 from tests.aggregator.front_process import FrontProcess
-from tests.aggregator.simulate import SetClock
 from tests.bench import days
 from tests.bench.figure import Figure
 from tests.bench.running import memory_mib
+from tests.clock import SetClock
 
 # With 1,000,000 events of 100,000 visitors.
 MOST_S, FULL_DAY = 10.0, 1_000_000

@@ -15,7 +15,8 @@ ZONES = sorted(available_timezones() - {"localtime", "Factory"})
 FROM_1973, TO_2100 = 94_694_400.0, 4_102_444_800.0
 
 
-@given(st.floats(FROM_1973, TO_2100), st.sampled_from(ZONES))
+# To the millisecond, as a hit has it.
+@given(st.floats(FROM_1973, TO_2100).map(lambda at: round(at, 3)), st.sampled_from(ZONES))
 def test_the_local_day_is_that_of_the_rules(at: float, timezone: str) -> None:
     assert local_day(at, timezone).day == day_of(at, timezone)
     assert local_day(at, timezone).iso == day_of(at, timezone).isoformat()
