@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.settings import load
 from tests.collector.collecting import MEMORY, ROOT, environment, until
 from tests.installation import spare_port
 
@@ -83,6 +84,13 @@ def test_curl_without_the_agent_is_told_that_it_is_a_bot(newcomer: Newcomer) -> 
     (send, _) = commands("curl")
     line = re.sub(r"-A\s+'[^']*'", "", send)
     assert "footfall: dropped; reason=bot" in newcomer.run(line).lower()
+
+
+def test_the_configuration_that_readme_shows_is_accepted(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "footfall.toml").write_text(shown)
+    settings = load(tmp_path / "footfall.toml", tmp_path / "data", {})
+    assert settings.sites["example.com"].policy_version == "2026-05"
 
 
 def test_every_file_that_readme_names_is_there() -> None:
