@@ -11,29 +11,23 @@ Exit status: 0 done, 1 a check found something, 2 the command could not do its w
 from __future__ import annotations
 
 import argparse
-import fcntl
-import http.client
 import json
 import logging
 import os
 import signal
-import socket
 import sys
-import tempfile
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from collector.clock import SystemClock
-from collector.fault import Fault
-from collector.settings import Address, Settings, SettingsError, load
+from collector.fault import Fault, one_line
+from collector.settings import Settings, SettingsError, load
+from collector.startup import check_collector, check_free, lock_data, readiness_of, wait_for_lock
 
 DEFAULT_DATA = Path("footfall-data")
 DEFAULT_CONFIG = Path("footfall.toml")
 JOBS = ("drain", "seal")
-# So long a part may take to stop (the supervisor's patience is 30 s, but it was killed and gave none).
-LEFT_BEHIND_S = 15.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(*(f"footfall: {fault}" for fault in error.faults), sep="\n", file=sys.stderr)
     except (Fault, OSError, ValueError) as error:
-        print(f"footfall: {_one_line(error)}", file=sys.stderr)
+        print(f"footfall: {one_line(error)}", file=sys.stderr)
     except KeyboardInterrupt:
         return 130
     return 2
@@ -59,17 +53,18 @@ def serve(settings: Settings, options: argparse.Namespace) -> int:
     """Everything on one machine, supervised."""
     from collector.supervisor import Child, Supervisor
 
-    _check_free(settings.collector.listen, "collector.listen")
-    _check_free(settings.dashboards.listen, "dashboards.listen")
-    _prepare(settings)
-    _lock(settings.data)
+    check_free(settings.collector.listen, "collector.listen")
+    check_free(settings.dashboards.listen, "dashboards.listen")
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_collector(settings)
+    lock_data(settings.data)
     for left_behind in (settings.data / "store.lock", settings.collector.spool_dir / "drainer.lock"):
-        _wait_for(left_behind)
+        wait_for_lock(left_behind)
     children = [
-        Child("collector", _command("collect", options), is_ready=_is_ready(settings.collector.listen)),
+        Child("collector", _command("collect", options), is_ready=readiness_of(settings.collector.listen)),
         Child("drain", _command("aggregate", options, "--job", "drain")),
         Child("seal", _command("aggregate", options, "--job", "seal")),
-        Child("dashboards", _command("dashboard", options), is_ready=_is_ready(settings.dashboards.listen)),
+        Child("dashboards", _command("dashboard", options), is_ready=readiness_of(settings.dashboards.listen)),
     ]
     if settings.aggregator.store == "embedded":
         announcement = settings.data / "run" / "store.json"
@@ -83,8 +78,8 @@ def collect(settings: Settings, options: argparse.Namespace) -> int:
     """The public side alone."""
     from collector.server import serve as serve_collector
 
-    _check_free(settings.collector.listen, "collector.listen")
-    _prepare_collector(settings)
+    check_free(settings.collector.listen, "collector.listen")
+    check_collector(settings)
     serve_collector(settings)
     return 0
 
@@ -116,7 +111,7 @@ def dashboard(settings: Settings, options: argparse.Namespace) -> int:
     """The internal side alone."""
     from dashboards.server import serve as serve_dashboards
 
-    _check_free(settings.dashboards.listen, "dashboards.listen")
+    check_free(settings.dashboards.listen, "dashboards.listen")
     serve_dashboards(settings)
     return 0
 
@@ -275,88 +270,6 @@ def _environment(options: argparse.Namespace) -> dict[str, str]:
     return environment
 
 
-def _prepare(settings: Settings) -> None:
-    """What only fails once, before any process is started."""
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _prepare_collector(settings)
-
-
-def _prepare_collector(settings: Settings) -> None:
-    """What the workers need, looked at here, where a fault is one line: they would only die of it again and again."""
-    from collector.country import Countries
-    from collector.keys import prepared_folder
-
-    prepared_folder(settings.privacy.key_dir)
-    try:
-        Countries(settings.collector.country_file).close()
-    except (OSError, ValueError) as error:
-        raise Fault(
-            f"{_one_line(error)}; set collector.country_file to a readable .mmdb file, or leave it out"
-        ) from None
-    folder = settings.collector.spool_dir
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise Fault(
-            f"cannot write into the spool folder {folder}: {error.strerror};"
-            " set collector.spool_dir to a folder on a local disk"
-        ) from None
-
-
-def _lock(data: Path) -> None:
-    """One `serve` for a data folder; the lock is held until this process ends, and its children do not inherit it."""
-    descriptor = os.open(data / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Fault(f"another footfall serve runs on {data}; stop it, or pass another folder with --data") from None
-
-
-def _wait_for(lock: Path) -> None:
-    """After a `serve` that was killed: its parts are still stopping, and the new ones would be refused their locks."""
-    if not lock.exists():
-        return
-    deadline = time.monotonic() + LEFT_BEHIND_S
-    with lock.open() as held:
-        while time.monotonic() < deadline:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                time.sleep(0.1)
-
-
-def _check_free(address: Address, setting: str) -> None:
-    """Granian shares a port with whoever listens already, so a second installation is refused here."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address.host, address.port))
-        except OSError as error:
-            raise Fault(
-                f"cannot listen on {address}: {error.strerror}; stop what listens there or set {setting}"
-            ) from None
-
-
-def _is_ready(address: Address) -> Callable[[], bool]:
-    """Asks the part that listens on `address` whether it is ready to work."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104  compared with, never bound to
-
-    def is_ready() -> bool:
-        connection = http.client.HTTPConnection(host, address.port, timeout=5.0)
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
-
-    return is_ready
-
-
 def _command(name: str, options: argparse.Namespace, *more: str) -> list[str]:
     config = _config_of(options)
     named = ["--config", str(config)] if config is not None else []
@@ -392,10 +305,6 @@ def _welcome(settings: Settings) -> str:
             f"  curl -H 'Authorization: Bearer {token}' '{internal}/api/stats?site={site.domain}'",
         ]
     return "\n".join(lines)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 if __name__ == "__main__":

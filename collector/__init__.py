@@ -15,6 +15,7 @@ The map, in the order that the data takes:
 - `event`: exactly what may be stored.
 - `committer`, `spool`: group commit to the durable queue on local disk. Only then comes the 202.
 
-Beside the way: `fault` (faults that a person can mend), `process` (no core dumps), `supervisor` (keeps processes
-running), `ingest_token` (tokens for `/api/events`), `data/` (the country file and how it is built).
+Beside the way: `fault` (faults that a person can mend), `startup` (what is looked at before anything runs), `process`
+(no core dumps), `supervisor` (keeps processes running), `ingest_token` (tokens for `/api/events`), `data/` (the country
+file and how it is built).
 """
