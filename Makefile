@@ -55,10 +55,12 @@ $(TEST): pyproject.toml | $(VENV)/bin/python
 	@echo "Installing what the tests need into $(VENV)"
 	@$(PIP) -e '.[dashboards,test]'
 	@: > $(VENV)/not-installed
-	@for extra in embedded data browser; do $(PIP) -e ".[$$extra]" || \
+	@for extra in embedded data browser deploy; do $(PIP) -e ".[$$extra]" || \
 		echo "NOT INSTALLED: .[$$extra]; the tests that need it are skipped" >> $(VENV)/not-installed; done
 	@command -v chromium google-chrome > /dev/null || \
-		echo "NOT INSTALLED: chromium (Debian: apt install chromium); the beacon's tests in a browser are skipped" >> $(VENV)/not-installed
+		echo "NOT INSTALLED: chromium (Debian: apt install chromium); the tests in a browser are skipped" >> $(VENV)/not-installed
+	@for proxy in nginx caddy; do command -v $$proxy /usr/sbin/$$proxy > /dev/null || \
+		echo "NOT INSTALLED: $$proxy (Debian: apt install $$proxy); the tests behind it are skipped" >> $(VENV)/not-installed; done
 	@touch $@
 
 $(DEV): pyproject.toml $(TEST)

@@ -7,6 +7,7 @@ is not sent again: it may be counted or not. A bulk request is sent again under 
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import random
 import threading
@@ -20,6 +21,7 @@ from tests.installation import INGEST_TOKEN
 ANSWER_TIMEOUT_S = 10.0
 PAUSE_S = 0.005
 RETRY_S = 0.05
+RUNS = itertools.count()
 
 
 @dataclass
@@ -42,7 +44,8 @@ class Senders:
         self.mark = ""
         self._port, self._past_times = port, past_times
         self._stopping = threading.Event()
-        self._sequence = 0
+        # No two runs of a process share names or keys: an address in memory is used again.
+        self._run = next(RUNS)
         self._threads = [threading.Thread(target=self._singles, args=(number,)) for number in range(singles)]
         self._threads += [threading.Thread(target=self._bulks, args=(number,)) for number in range(bulks)]
 
@@ -60,7 +63,7 @@ class Senders:
         number, client = 0, _Client(self._port)
         while not self._stopping.wait(PAUSE_S):
             number += 1
-            name, mark = f"s{sender}-{id(self) % 9973}-{number}", self.mark
+            name, mark = f"s{sender}-{self._run}-{number}", self.mark
             body = {"n": name, "u": "https://example.com/", "d": "example.com", "c": "1"}
             try:
                 answer = client.post("/api/event", json.dumps(body).encode(), {"User-Agent": FIREFOX})
@@ -83,7 +86,7 @@ class Senders:
         number, client = 0, _Client(self._port)
         while not self._stopping.wait(4 * PAUSE_S):
             number += 1
-            key, mark = f"b{sender}-{id(self) % 9973}-{number}", self.mark
+            key, mark = f"b{sender}-{self._run}-{number}", self.mark
             at = self._past_times()
             names = [f"{key}-{place}" for place in range(random.randint(1, 40))]
             items = [self._item(name, at, place) for place, name in enumerate(names)]
