@@ -8,7 +8,7 @@ cells AS
         -- include: measure_states
     FROM
     (
-        SELECT *, grown_at.2 = toUInt64(-1) AS bounced
+        SELECT *, never_grown AS bounced
         FROM
         (
             -- include: counted_rows

@@ -3,67 +3,83 @@
 -- 2 sources; 30 minutes of engagement a visit. A row over a bound is `bounded`; what is not `used` is read, no more.
 -- `arrival` is the order in which rows were received; at `grown_at` the visit ceased to be a bounce (one view, no event).
 -- Every window but the last looks back only, so that what is said of a row does not change with the rows after it.
+-- All windows have one partition and one order, hence one sort, which is what this costs: a visit is told by what was so
+-- far less what was when it opened. `actor`, a number, comes first, and sets are of hashes: 1,000,000 rows of 100,000
+-- visitors take 3.2 s of processor time; with windows of a visit's own they took 4.9 s.
 SELECT
     day, site, at, arrival, generation, visitor, network, kind, name, path,
     entry.1 AS source, entry.2 AS channel, entry.3 AS campaign,
     country, browser, browser_version, os, os_version, device, screen, language,
     visitor + visit_number AS visit,
-    grown_at,
-    least(engaged_so_far, 1800000) - least(engaged_so_far - engagement, 1800000) AS engaged_ms,
-    over_bound OR (visit_number > 0 AND NOT has(first_entries, entry)) AS bounded,
+    -- The visit's own growth: the last so far, or, of a visit that has not grown yet, the one after.
+    growths_so_far + if(grown, 0, 1) AS growth,
+    grown_visits[growth] != visit_number AS never_grown,
+    if(never_grown, (toDateTime('2106-02-07 06:28:15', 'UTC'), toUInt64(-1), toUInt32(-1)), growths[growth]) AS grown_at,
+    least(engaged_in_visit, 1800000) - least(engaged_in_visit - engagement, 1800000) AS engaged_ms,
+    over_bound OR (visit_number > 0 AND NOT has(first_entries, sipHash64(entry.1, entry.2, entry.3))) AS bounded,
     multiIf(kind = 'error', false, visitor = 0, kind = 'view', visit_number > 0 AND NOT bounded) AS used
 FROM
 (
     SELECT *,
-        groupUniqArrayIf(2)(entry, visit_number > 0) OVER so_far AS first_entries,
-        countIf(grown) OVER visit = 0 AS never_grown,
-        if(never_grown, (toDateTime('2106-02-07 06:28:15', 'UTC'), toUInt64(-1), toUInt32(-1)), minIf(arrival, grown) OVER visit) AS grown_at
+        countIf(grows) OVER so_far AS growths_so_far,
+        -- A day of 25 hours has room for 50 visits, one in 30 minutes.
+        groupArrayIf(50)(visit_number, grows) OVER always AS grown_visits,
+        groupArrayIf(50)(arrival, grows) OVER always AS growths
     FROM
     (
         SELECT *,
-            first_value((source, channel, campaign)) OVER visit_so_far AS entry,
-            sum(engagement) OVER visit_so_far AS engaged_so_far,
-            countIf(kind = 'view') OVER visit_so_far > 1 OR countIf(kind = 'event') OVER visit_so_far > 0 AS grown
+            sum(opens) OVER so_far AS visit_number,
+            (
+                anyLastIf(source, opens) OVER so_far,
+                anyLastIf(channel, opens) OVER so_far,
+                anyLastIf(campaign, opens) OVER so_far
+            ) AS entry,
+            groupUniqArrayIf(2)(sipHash64(source, channel, campaign), opens) OVER so_far AS first_entries,
+            engaged - maxIf(engaged, opens) OVER so_far AS engaged_in_visit,
+            views - maxIf(views - (kind = 'view'), opens) OVER so_far AS views_in_visit,
+            events - maxIf(events - (kind = 'event'), opens) OVER so_far AS events_in_visit,
+            views_in_visit > 1 OR events_in_visit > 0 AS grown,
+            multiIf(
+                kind = 'view', views_in_visit = 2 AND events_in_visit = 0,
+                kind = 'event', events_in_visit = 1 AND views_in_visit < 2,
+                false) AS grows
         FROM
         (
-            SELECT *, sum(opens) OVER so_far AS visit_number
-            FROM
-            (
-                SELECT *,
-                    (inserted, batch, position) AS arrival,
-                    -- A row without a visitor stands alone.
-                    if(visitor = 0, sipHash64(batch, position), visitor) AS actor,
-                    if(kind = 'leave', engaged_ms, 0) AS engagement,
-                    countIf(kind IN ('view', 'event')) OVER so_far AS opening_rows,
-                    at - lagInFrame(at) OVER so_far AS silence_s,
-                    kind IN ('view', 'event') AND (opening_rows = 1 OR silence_s > 1800) AS opens,
-                    groupUniqArrayIf(10)(path, kind = 'view') OVER so_far AS first_pages,
-                    multiIf(
-                        kind = 'view', countIf(kind = 'view') OVER so_far > 30 OR NOT has(first_pages, path),
-                        kind = 'event', countIf(kind = 'event') OVER so_far > 5,
-                        kind = 'leave', NOT has(first_pages, path),
-                        false) AS over_bound
-                FROM open_events
-                WHERE day = {day:Date} AND timezone = {timezone:String}
-                    -- include: which
-                WINDOW so_far AS (
-                    PARTITION BY site, generation, actor
-                    -- include: order
-                    ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
-            )
+            SELECT *,
+                (inserted, batch, position) AS arrival,
+                -- A row without a visitor stands alone.
+                if(visitor = 0, sipHash64(batch, position), visitor) AS actor,
+                if(kind = 'leave', engaged_ms, 0) AS engagement,
+                countIf(kind = 'view') OVER so_far AS views,
+                countIf(kind = 'event') OVER so_far AS events,
+                sum(engagement) OVER so_far AS engaged,
+                at - lagInFrame(at) OVER so_far AS silence_s,
+                kind IN ('view', 'event') AND (views + events = 1 OR silence_s > 1800) AS opens,
+                groupUniqArrayIf(10)(sipHash64(path), kind = 'view') OVER so_far AS first_pages,
+                multiIf(
+                    kind = 'view', views > 30 OR NOT has(first_pages, sipHash64(path)),
+                    kind = 'event', events > 5,
+                    kind = 'leave', NOT has(first_pages, sipHash64(path)),
+                    false) AS over_bound
+            FROM open_events
+            WHERE day = {day:Date} AND timezone = {timezone:String}
+                -- include: which
             WINDOW so_far AS (
-                PARTITION BY site, generation, actor
+                PARTITION BY actor, site, generation
                 -- include: order
                 ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
         )
-        WINDOW visit_so_far AS (
-            PARTITION BY site, generation, actor, visit_number
+        WINDOW so_far AS (
+            PARTITION BY actor, site, generation
             -- include: order
             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
     )
     WINDOW so_far AS (
-            PARTITION BY site, generation, actor
+            PARTITION BY actor, site, generation
             -- include: order
             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW),
-        visit AS (PARTITION BY site, generation, actor, visit_number)
+        always AS (
+            PARTITION BY actor, site, generation
+            -- include: order
+            ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
 )

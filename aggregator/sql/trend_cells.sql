@@ -8,7 +8,7 @@ cells AS
         -- include: measure_states
     FROM
     (
-        SELECT *, grown_at.2 = toUInt64(-1) AS bounced, {hours:Array(UInt8)}[intDiv(toUnixTimestamp(at) - {starts_at:Int64}, 900) + 1] AS clock_hour
+        SELECT *, never_grown AS bounced, {hours:Array(UInt8)}[intDiv(toUnixTimestamp(at) - {starts_at:Int64}, 900) + 1] AS clock_hour
         FROM
         (
             -- include: counted_rows
