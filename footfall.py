@@ -17,13 +17,18 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from collector.clock import SystemClock
 from collector.fault import Fault, one_line
 from collector.settings import Settings, SettingsError, load
 from collector.startup import check_collector, check_free, lock_data, readiness_of, wait_for_lock
+
+if TYPE_CHECKING:
+    from aggregator.finding import Finding
+    from collector.supervisor import Child
 
 DEFAULT_DATA = Path("footfall-data")
 DEFAULT_CONFIG = Path("footfall.toml")
@@ -33,13 +38,14 @@ JOBS = ("drain", "seal")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    level = logging.WARNING if options.quiet else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     # They warn of each attempt, and quote the statement: who asked says what failed, once.
     for library in ("urllib3.connectionpool", "clickhouse_connect"):
         logging.getLogger(library).setLevel(logging.ERROR)
     command: Callable[[Settings, argparse.Namespace], int] = options.run
     try:
-        return command(_settings(options), options)
+        return command(options.settings(options), options)
     except SettingsError as error:
         print(*(f"footfall: {fault}" for fault in error.faults), sep="\n", file=sys.stderr)
     except (Fault, OSError, ValueError) as error:
@@ -51,26 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def serve(settings: Settings, options: argparse.Namespace) -> int:
     """Everything on one machine, supervised."""
-    from collector.supervisor import Child, Supervisor
+    from collector.supervisor import Supervisor
 
-    check_free(settings.collector.listen, "collector.listen")
-    check_free(settings.dashboards.listen, "dashboards.listen")
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    check_collector(settings)
+    _check_machine(settings)
     lock_data(settings.data)
     for left_behind in (settings.data / "store.lock", settings.collector.spool_dir / "drainer.lock"):
         wait_for_lock(left_behind)
-    children = [
-        Child("collector", _command("collect", options), is_ready=readiness_of(settings.collector.listen)),
-        Child("drain", _command("aggregate", options, "--job", "drain")),
-        Child("seal", _command("aggregate", options, "--job", "seal")),
-        Child("dashboards", _command("dashboard", options), is_ready=readiness_of(settings.dashboards.listen)),
-    ]
-    if settings.aggregator.store == "embedded":
-        announcement = settings.data / "run" / "store.json"
-        announcement.unlink(missing_ok=True)
-        children.insert(0, Child("store", _command("store", options), is_ready=announcement.exists, is_reloaded=False))
-    supervisor = Supervisor(children, is_reloadable=lambda: _is_usable(options))
+    supervisor = Supervisor(_parts(settings, options), is_reloadable=lambda: _is_usable(options))
     return supervisor.run(started=lambda: print(_welcome(settings), flush=True))
 
 
@@ -79,6 +72,7 @@ def collect(settings: Settings, options: argparse.Namespace) -> int:
     from collector.server import serve as serve_collector
 
     check_free(settings.collector.listen, "collector.listen")
+    _make_data(settings)
     check_collector(settings)
     serve_collector(settings)
     return 0
@@ -92,6 +86,7 @@ def store(settings: Settings, options: argparse.Namespace) -> int:
         raise Fault(
             "aggregator.store names a ClickHouse server, so there is no embedded store to run; start that server"
         )
+    _make_data(settings)
     run_front(settings.data)
     return 0
 
@@ -100,10 +95,8 @@ def aggregate(settings: Settings, options: argparse.Namespace) -> int:
     """Drains the spools and seals finished days, until told to stop."""
     from aggregator.process import run_jobs
 
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    run_jobs(settings, [options.job] if options.job else list(JOBS), stopping, SystemClock())
+    _make_data(settings)
+    run_jobs(settings, [options.job] if options.job else list(JOBS), _told_to_stop(), SystemClock())
     return 0
 
 
@@ -143,14 +136,29 @@ def sql(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def doctor(settings: Settings, options: argparse.Namespace) -> int:
-    """A line per check; exit status 1 where one fails."""
-    from aggregator.doctor import examine
+    """Does it work? A line per check with what to do; exit status 1 where one finds something."""
+    from aggregator.doctor import conservation, examine
 
-    is_well = True
-    for finding in examine(settings):
-        print(finding, flush=True)
-        is_well = is_well and finding.is_well
-    return 0 if is_well else 1
+    return _told(conservation(settings) if options.ledger else examine(settings), as_json=False)
+
+
+def audit(settings: Settings, options: argparse.Namespace) -> int:
+    """Is it private? Looks at what the promises are about; a line per check, exit status 1 on any finding."""
+    from aggregator.audit.examine import examine
+
+    return _told(examine(settings), as_json=options.json)
+
+
+def _told(findings: Iterable[Finding], *, as_json: bool) -> int:
+    """Prints findings as they come, or all of them as one JSON list; returns the exit status."""
+    told = []
+    for finding in findings:
+        told.append(finding)
+        if not as_json:
+            print(finding, flush=True)
+    if as_json:
+        print(json.dumps([finding.document() for finding in told], indent=2, ensure_ascii=False))
+    return 0 if all(finding.is_well for finding in told) else 1
 
 
 def token_add(settings: Settings, options: argparse.Namespace) -> int:
@@ -203,6 +211,7 @@ def _parser() -> argparse.ArgumentParser:
         "--config", type=Path, help=f"configuration file (default: {DEFAULT_CONFIG} where there is one)"
     )
     common.add_argument("--data", type=Path, default=DEFAULT_DATA, help="data folder (default: ./%(default)s)")
+    common.add_argument("--quiet", action="store_true", help="log warnings and errors only")
     parser = argparse.ArgumentParser(
         prog="footfall", description="Counts visits, and keeps nothing that points at a person."
     )
@@ -213,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     ) -> argparse.ArgumentParser:
         summary = (run.__doc__ or "").splitlines()[0]
         command: argparse.ArgumentParser = within.add_parser(name, parents=[common], help=summary, description=summary)  # type: ignore[attr-defined]  # argparse's type for subparsers is private
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, settings=_settings)
         return command
 
     served = add("serve", serve)
@@ -225,7 +234,8 @@ def _parser() -> argparse.ArgumentParser:
     add("dashboard", dashboard)
     add("seal", seal)
     add("sql", sql).add_argument("statement", help='for example "SELECT day, views FROM trend WHERE hour = 24"')
-    add("doctor", doctor)
+    add("doctor", doctor).add_argument("--ledger", action="store_true", help="only what became of every request")
+    add("audit", audit).add_argument("--json", action="store_true", help="one list for machines")
     tokens = commands.add_parser("token", help="API and ingest tokens").add_subparsers(required=True, metavar="ACTION")
     added = add("add", token_add, tokens)
     added.add_argument("name", help="what `footfall token list` shows it as")
@@ -273,7 +283,46 @@ def _environment(options: argparse.Namespace) -> dict[str, str]:
 def _command(name: str, options: argparse.Namespace, *more: str) -> list[str]:
     config = _config_of(options)
     named = ["--config", str(config)] if config is not None else []
-    return [sys.executable, "-m", "footfall", name, *named, "--data", str(options.data), *more]
+    quiet = ["--quiet"] if options.quiet else []
+    return [sys.executable, "-m", "footfall", name, *named, "--data", str(options.data), *quiet, *more]
+
+
+def _check_machine(settings: Settings) -> None:
+    """What is looked at before any part is started."""
+    check_free(settings.collector.listen, "collector.listen")
+    check_free(settings.dashboards.listen, "dashboards.listen")
+    _make_data(settings)
+    check_collector(settings)
+
+
+def _make_data(settings: Settings) -> None:
+    """The data folder before anything in it: whoever makes it as a parent of something makes it readable by others."""
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _parts(settings: Settings, options: argparse.Namespace) -> list[Child]:
+    """What makes an installation on one machine, in the order of starting."""
+    from collector.supervisor import Child
+
+    children = [
+        Child("collector", _command("collect", options), is_ready=readiness_of(settings.collector.listen)),
+        Child("drain", _command("aggregate", options, "--job", "drain")),
+        Child("seal", _command("aggregate", options, "--job", "seal")),
+        Child("dashboards", _command("dashboard", options), is_ready=readiness_of(settings.dashboards.listen)),
+    ]
+    if settings.aggregator.store == "embedded":
+        announcement = settings.data / "run" / "store.json"
+        announcement.unlink(missing_ok=True)
+        children.insert(0, Child("store", _command("store", options), is_ready=announcement.exists, is_reloaded=False))
+    return children
+
+
+def _told_to_stop() -> threading.Event:
+    """Set once this process gets SIGTERM or SIGINT."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping
 
 
 def _is_usable(options: argparse.Namespace) -> bool:
@@ -288,21 +337,22 @@ def _is_usable(options: argparse.Namespace) -> bool:
 
 
 def _welcome(settings: Settings) -> str:
-    """What a newcomer needs next: where it listens and, on a development site, two lines to try."""
+    """What a newcomer needs next: where it listens, and, on a development site, two lines to try."""
+    from dashboards.access import People
+
+    people = People(settings.data)
     public, internal = f"http://{settings.collector.listen}", f"http://{settings.dashboards.listen}"
     lines = [f"Footfall counts on {public} (public) and answers on {internal} (internal)."]
     site = next((site for site in settings.sites.values() if site.is_development), None)
     if site is not None:
-        from dashboards.access import People
-
-        token = People(settings.data).development_token(site.domain)
         event = json.dumps({"n": "pageview", "u": f"http://{site.domain}/", "d": site.domain, "c": "1"})
         agent = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+        bearer = people.development_token(site.domain)
         lines += [
             "Send a first event:",
             f"  curl -i {public}/api/event -A '{agent}' -d '{event}'",
             "See it:",
-            f"  curl -H 'Authorization: Bearer {token}' '{internal}/api/stats?site={site.domain}'",
+            f"  curl -H 'Authorization: Bearer {bearer}' '{internal}/api/stats?site={site.domain}'",
         ]
     return "\n".join(lines)
 

@@ -5,10 +5,12 @@ The map, in the order that the data takes:
 - `front` (with `clickhouse_http`, `engine`): the embedded store, chDB behind ClickHouse's HTTP interface.
   `endpoint`, `store`: the one client, for it and for any ClickHouse server. `migrate`, `migrations/`: the schema.
 - `backlog`: a spool file as the drainer sees it. `drain`: batches into `open_events`, each exactly once.
-  `watermark`: the drainer's promises about days that are over.
+  `watermark`: the drainer's promises about days that are over. `withdrawal` (with `withdrawal_record`): the open rows
+  of who withdrew consent are deleted.
 - `guard`, `lease`: when sealing may go on. `seal`: an open day into trends, once.
   `dimensions`, `rollup`, `sql/`: what the trends are, and the k rule. `destroy`: nothing of the day is left.
-- `live`: today, grouped and floored.
+- `live`: today, grouped and floored. `arrivals`: what became of each site's last request.
 
-Beside the way: `process` (the two jobs in their loops), `ledger` (conservation), `doctor` (is all well?).
+Beside the way: `process` (the two jobs in their loops), `ledger` (conservation), `doctor` (does it work?), `audit/` (is
+it private?), `finding` (what both of these tell).
 """

@@ -8,15 +8,16 @@ Rows, the record of their batch and the ledger change in one transaction.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
-from collector.spool import BUSY_TIMEOUT_S, Counted, Gone, connect, locked, move_ledger, transaction
+from collector.spool import BUSY_TIMEOUT_S, SCHEMA, Arrived, Counted, Gone, connect, locked, move_ledger, transaction
 
 # One insert makes one part of at most this much (design.md section 13).
 MAX_BATCH_EVENTS = 200_000
@@ -41,6 +42,18 @@ class Batch:
         return f"batch-{self.batch}"
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A withdrawal that waits: row `id` of its spool; what was received by `at` is to go (Unix seconds)."""
+
+    id: int
+    site: str
+    generation: int
+    visitor: int
+    at: float
+    committed_at: float
+
+
 class Backlog:
     """One spool file. Its methods raise `sqlite3.Error` where it cannot be read."""
 
@@ -50,7 +63,16 @@ class Backlog:
 
     def is_made(self) -> bool:
         """Whether the worker has finished making this file."""
-        return self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'facts'").fetchone() is not None
+        return self._has_table("facts")
+
+    def renew(self) -> None:
+        """Adds what a worker of an earlier version left out of this file."""
+        if not self._has_table("arrivals"):
+            self._connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT")
+
+    def _has_table(self, name: str) -> bool:
+        found = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+        return self._connection.execute(found, (name,)).fetchone() is not None
 
     @cached_property
     def identity(self) -> int:
@@ -136,10 +158,45 @@ class Backlog:
                 )
         return 1
 
-    def has(self, day: date, timezone: str) -> bool:
-        """Whether events of this day wait here."""
-        found = "SELECT 1 FROM rows WHERE day = ? AND timezone = ? LIMIT 1"
-        return self._connection.execute(found, (day.isoformat(), timezone)).fetchone() is not None
+    def has(self, day: date, timezone: str, until: float = math.inf) -> bool:
+        """Whether events of this day wait here that were committed by `until`."""
+        found = "SELECT 1 FROM rows WHERE day = ? AND timezone = ? AND committed_at <= ? LIMIT 1"
+        return self._connection.execute(found, (day.isoformat(), timezone, until)).fetchone() is not None
+
+    def withdrawal_days(self, until: float = math.inf) -> list[tuple[date, str]]:
+        """The (day, time zone) pairs of which withdrawals wait here that were committed by `until`."""
+        found = self._connection.execute(
+            "SELECT DISTINCT day, timezone FROM withdrawals WHERE committed_at <= ?", (until,)
+        )
+        return [(date.fromisoformat(day), timezone) for day, timezone in found]
+
+    def withdrawals(self, day: date, timezone: str, until: float, most: int) -> list[Asked]:
+        """The oldest withdrawals for a day that were committed by `until`."""
+        found = self._connection.execute(
+            "SELECT id, site, generation, visitor, at, committed_at FROM withdrawals"
+            " WHERE day = ? AND timezone = ? AND committed_at <= ? ORDER BY id LIMIT ?",
+            (day.isoformat(), timezone, until, most),
+        )
+        return [Asked(row, site, int(generation), int(visitor), *at) for row, site, generation, visitor, *at in found]
+
+    def forget_withdrawals(self, day: date, timezone: str, carried_out: Sequence[Asked]) -> None:
+        """Deletes these withdrawals, unless they were asked for again meanwhile, and quarantined lines of theirs."""
+        tokens = [b'"visitor":%d,' % each.visitor for each in carried_out]
+        with transaction(self._connection):
+            self._connection.executemany("DELETE FROM withdrawals WHERE id = ?", [(each.id,) for each in carried_out])
+            found = self._connection.execute(
+                "SELECT id, lines FROM quarantine WHERE day = ? AND timezone = ?", (day.isoformat(), timezone)
+            ).fetchall()
+            theirs = [(row,) for row, lines in found if any(token in lines for token in tokens)]
+            self._connection.executemany("DELETE FROM quarantine WHERE id = ?", theirs)
+
+    def arrivals_since(self, commit: int) -> tuple[list[tuple[str, Arrived]], int]:
+        """The last requests of the sites that changed after commit number `commit`, and the last one's number."""
+        found = self._connection.execute(
+            "SELECT changed, site, at, outcome, reason, behind_one_network FROM arrivals WHERE changed > ?", (commit,)
+        ).fetchall()
+        arrived = [(site, Arrived(at, outcome, reason, bool(behind))) for _, site, at, outcome, reason, behind in found]
+        return arrived, max((row[0] for row in found), default=commit)
 
     def forget_quarantined(self, timezone: str, days: Callable[[date], bool]) -> None:
         """Deletes the quarantined lines of the days that `days` names: they hold tokens, which no seal may outlive."""
@@ -219,5 +276,6 @@ def opened(folder: Path) -> Iterator[list[Backlog]]:
             backlog = Backlog(file)
             stack.callback(backlog.close)
             if backlog.is_made():
+                backlog.renew()
                 backlogs.append(backlog)
         yield backlogs

@@ -1,37 +1,58 @@
-"""`footfall doctor`: looks at a running installation and says, a line per check, what is well and what to do."""
+"""`footfall doctor`: looks at a running installation and says, a line per check, what is well and what to do.
+
+Whether it keeps its promises about privacy is another question, which `audit` asks.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import ipaddress
 import os
+import resource
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from aggregator.ledger import read_ledger
+from aggregator.arrivals import of_one_network
+from aggregator.finding import Finding
+from aggregator.guard import ClockGuard, newest_event
+from aggregator.ledger import Ledger, read_ledger
 from aggregator.store import Store, StoreRefused, StoreUnavailable, open_store
+from collector.clock import SystemClock
 from collector.country import Countries
-from collector.keys import KeyStorageError, prepared_folder
+from collector.keys import SIZE, KeyStorageError, prepared_folder
 from collector.settings import Settings
 
-MAX_CLOCK_DIFFERENCE_S = 60.0
 MIN_FREE_BYTES = 1 << 30
 STALE_COUNTRY_FILE_S = 365 * 86_400
 MAX_WAITING = 1_000_000
+# The ClickHouse that the tests run with; nobody has tried an older one.
+TESTED_VERSION = (26, 9)
+# adjtimex(2) answers so where nobody keeps the machine's clock.
+TIME_ERROR = 5
+TIMEX_BYTES = 256
+# What makes a 202 outlive a power cut (design: synced inserts, and synced merges, which would undo them).
+SYNCED = ("fsync_after_insert = 1", "fsync_part_directory = 1")
+SYNCED_MERGES = ("min_rows_to_fsync_after_merge = 1", "min_compressed_bytes_to_fsync_after_merge = 1")
+PINNED = {
+    "open_events": (*SYNCED, *SYNCED_MERGES, "old_parts_lifetime = 1", "non_replicated_deduplication_window = 1000"),
+    "seals": (*SYNCED, *SYNCED_MERGES, "non_replicated_deduplication_window = 1000"),
+    "trend_rows": (*SYNCED, *SYNCED_MERGES),
+    "breakdown_rows": (*SYNCED, *SYNCED_MERGES),
+    "batches": SYNCED,
+    "coverage_totals": SYNCED,
+    "drains": SYNCED,
+    "closings": SYNCED,
+}
+TERMS = (
+    *("received", "dropped", "invalid", "waiting", "open", "sealed"),
+    *("late", "expired", "quarantined", "withdrawn"),
+)
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One check: whether it holds, its evidence, and what to do where it does not."""
-
-    check: str
-    is_well: bool
-    evidence: str
-    advice: str = ""
-
-    def __str__(self) -> str:
-        mark = "ok  " if self.is_well else "FAIL"
-        return f"{mark} {self.check}: {self.evidence}" + ("" if self.is_well else f"; {self.advice}")
+def _found(check: str, is_well: bool, evidence: str, advice: str = "") -> Finding:
+    return Finding(check, "ok" if is_well else "FINDING", evidence, advice)
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -40,7 +61,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     try:
         store = open_store(settings, wait_s=5.0)
     except (StoreUnavailable, StoreRefused) as fault:
-        yield Finding("store", False, str(fault), "start `footfall serve`, or see why the store does not answer")
+        yield _found("store", False, str(fault), "start `footfall serve`, or see why the store does not answer")
         return
     try:
         yield from (check(settings, store) for check in STORED)
@@ -50,19 +71,19 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 def _data_folder(settings: Settings) -> Finding:
     if not settings.data.is_dir():
-        return Finding(
+        return _found(
             "data folder", False, f"{settings.data} is not there", "start `footfall serve` once, or pass --data"
         )
     mode = settings.data.stat().st_mode & 0o777
     is_private = mode & 0o077 == 0
-    return Finding("data folder", is_private, f"{settings.data} has mode {mode:o}", f"run chmod 700 {settings.data}")
+    return _found("data folder", is_private, f"{settings.data} has mode {mode:o}", f"run chmod 700 {settings.data}")
 
 
 def _disk(settings: Settings) -> Finding:
     folder = settings.data if settings.data.is_dir() else settings.data.parent
     usage = os.statvfs(folder)
     free = usage.f_bavail * usage.f_frsize
-    return Finding(
+    return _found(
         "disk",
         free >= MIN_FREE_BYTES,
         f"{free / 2**30:.1f} GiB free",
@@ -74,13 +95,13 @@ def _key_folder(settings: Settings) -> Finding:
     try:
         folder = prepared_folder(settings.privacy.key_dir)
     except KeyStorageError as fault:
-        return Finding("key folder", False, str(fault), "set privacy.key_dir to a private folder on a tmpfs")
-    return Finding("key folder", True, f"{folder} is memory-backed and private")
+        return _found("key folder", False, str(fault), "set privacy.key_dir to a private folder on a tmpfs")
+    return _found("key folder", True, f"{folder} is memory-backed and private")
 
 
 def _swap(settings: Settings) -> Finding:
     devices = Path("/proc/swaps").read_text().splitlines()[1:]
-    return Finding(
+    return _found(
         "swap",
         not devices,
         f"{len(devices)} swap devices",
@@ -92,9 +113,9 @@ def _country_file(settings: Settings) -> Finding:
     try:
         built = Countries(settings.collector.country_file).built_at()
     except (OSError, ValueError) as fault:
-        return Finding("country file", False, str(fault), "set collector.country_file to a readable .mmdb file")
+        return _found("country file", False, str(fault), "set collector.country_file to a readable .mmdb file")
     age = time.time() - built
-    return Finding(
+    return _found(
         "country file",
         age < STALE_COUNTRY_FILE_S,
         f"{age / 86_400:.0f} days old",
@@ -102,34 +123,106 @@ def _country_file(settings: Settings) -> Finding:
     )
 
 
+def _clock(settings: Settings) -> Finding:
+    """Sealing goes by the clock, and so do keys: somebody has to keep it."""
+    state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))
+    if state in (-1, TIME_ERROR):
+        evidence = "the kernel does not know of anybody who keeps this machine's clock"
+        return Finding(
+            "clock", "remark", evidence, "run an NTP client, unless the host of this machine keeps its clock"
+        )
+    return Finding("clock", "ok", "kept, as the kernel knows")
+
+
+def _permissions(settings: Settings) -> Finding:
+    """What this user may do: write where events go, and lock keys into memory."""
+    folders = [folder for folder in (settings.data, settings.collector.spool_dir) if folder.is_dir()]
+    faults = [f"{folder} cannot be written" for folder in folders if not os.access(folder, os.W_OK | os.X_OK)]
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if soft != resource.RLIM_INFINITY and soft < max(SIZE, resource.getpagesize()):
+        faults.append(f"only {soft} bytes may be locked into memory, so that keys could be swapped out")
+    evidence = "; ".join(faults) or f"{len(folders)} folders can be written, keys can be locked into memory"
+    return _found("permissions", not faults, evidence, "run this as the user that Footfall runs as; raise LimitMEMLOCK")
+
+
+def _proxies(settings: Settings) -> Finding:
+    """Behind a proxy that is not trusted every visitor has the proxy's address, and all of them are one network."""
+    trusted = settings.collector.trusted_proxies
+    if trusted:
+        return Finding("trusted proxies", "ok", ", ".join(map(str, trusted)))
+    is_public = any(not site.is_development for site in settings.sites.values())
+    if is_public and _is_behind_something(settings.collector.listen.host):
+        evidence = f"none, and the collector listens on {settings.collector.listen}"
+        return Finding("trusted proxies", "remark", evidence, "name the proxy before it in collector.trusted_proxies")
+    return Finding("trusted proxies", "ok", "none")
+
+
+def _is_behind_something(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return address.is_loopback or (address.is_private and not address.is_unspecified)
+
+
 def _store_version(settings: Settings, store: Store) -> Finding:
     kind = "embedded" if settings.aggregator.store == "embedded" else "a server"
-    return Finding(
-        "store",
-        True,
-        f"ClickHouse {store.query('SELECT version()')[0][0]}, {kind}",
-    )
+    told = str(store.query("SELECT version()")[0][0])
+    evidence = f"ClickHouse {told}, {kind}"
+    major, minor = (int(number) for number in told.split(".")[:2])
+    if (major, minor) < TESTED_VERSION:
+        wanted = ".".join(map(str, TESTED_VERSION))
+        return Finding("store", "FINDING", evidence, f"update it to {wanted} or later: nobody has tried an older one")
+    if (major, minor) > TESTED_VERSION:
+        return Finding("store", "remark", evidence, "it is newer than what Footfall was tested with; watch its log")
+    return Finding("store", "ok", evidence)
 
 
-def _store_clock(settings: Settings, store: Store) -> Finding:
-    difference = abs(store.now() - time.time())
-    is_well = difference <= MAX_CLOCK_DIFFERENCE_S
-    return Finding(
-        "clocks",
-        is_well,
-        f"store and this machine differ by {difference:.1f} s",
-        "synchronise them: sealing waits until they agree",
-    )
+def _store_settings(settings: Settings, store: Store) -> Finding:
+    """Settings that durability rests on, as the tables have them."""
+    rows = dict(store.query("SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()"))
+    lacking = [
+        f"{table} lacks {setting}"
+        for table, pinned in PINNED.items()
+        for setting in pinned
+        if setting not in rows.get(table, "").partition(" SETTINGS ")[2].split(", ")
+    ]
+    evidence = "; ".join(lacking) or f"synced inserts and merges in {len(PINNED)} tables"
+    return _found("store settings", not lacking, evidence, "set it back with ALTER TABLE ... MODIFY SETTING")
+
+
+def _clocks(settings: Settings, store: Store) -> Finding:
+    """As the sealer sees it: it seals nothing while these disagree."""
+    guard = ClockGuard(SystemClock(), store.now, partial(newest_event, store))
+    disagreement = guard.disagreement()
+    difference_s = abs(store.now() - time.time())
+    evidence = disagreement or f"store and this machine differ by {difference_s:.1f} s, no event is of the future"
+    return _found("clocks", disagreement is None, evidence, "synchronise them: sealing waits until they agree")
 
 
 def _ledger(settings: Settings, store: Store) -> Finding:
-    ledger = read_ledger(settings.collector.spool_dir, store)
+    return _conserved(read_ledger(settings.collector.spool_dir, store))
+
+
+def conservation(settings: Settings) -> Iterator[Finding]:
+    """A line for each term of the ledger, then whether it balances. Raises StoreUnavailable and StoreRefused."""
+    store = open_store(settings, wait_s=5.0)
+    try:
+        ledger = read_ledger(settings.collector.spool_dir, store)
+    finally:
+        store.close()
+    for term in TERMS:
+        yield Finding(term, "ok", str(getattr(ledger, term)))
+    yield _conserved(ledger)
+
+
+def _conserved(ledger: Ledger) -> Finding:
     evidence = (
         f"received {ledger.received} = dropped {ledger.dropped} + invalid {ledger.invalid} + in spool {ledger.waiting}"
         f" + open {ledger.open} + sealed {ledger.sealed} + late {ledger.late} + expired {ledger.expired}"
-        f" + quarantined {ledger.quarantined}"
+        f" + quarantined {ledger.quarantined} + withdrawn {ledger.withdrawn}"
     )
-    return Finding(
+    return _found(
         "ledger",
         not ledger.imbalances,
         "; ".join((evidence, *ledger.imbalances)),
@@ -139,7 +232,7 @@ def _ledger(settings: Settings, store: Store) -> Finding:
 
 def _backlog(settings: Settings, store: Store) -> Finding:
     waiting = read_ledger(settings.collector.spool_dir, store).waiting
-    return Finding(
+    return _found(
         "backlog", waiting < MAX_WAITING, f"{waiting} events wait in the spool", "see whether `footfall aggregate` runs"
     )
 
@@ -153,14 +246,33 @@ def _vanished_sites(settings: Settings, store: Store) -> Finding:
     }
     vanished = sorted(known - settings.sites.keys())
     evidence = f"data of sites that are not in the configuration: {', '.join(vanished) or 'none'}"
-    return Finding("sites", not vanished, evidence, "put them back, or remove their data")
+    return _found("sites", not vanished, evidence, "put them back, or remove their data")
 
 
-LOCAL: tuple[Callable[[Settings], Finding], ...] = (_data_folder, _disk, _key_folder, _swap, _country_file)
+def _one_network(settings: Settings, store: Store) -> Finding:
+    sites = of_one_network(store)
+    evidence = f"sites whose requests all come from one network: {', '.join(sites) or 'none'}"
+    return _found(
+        "proxies", not sites, evidence, "name the proxy in collector.trusted_proxies: k counts its network as one"
+    )
+
+
+LOCAL: tuple[Callable[[Settings], Finding], ...] = (
+    _data_folder,
+    _disk,
+    _permissions,
+    _key_folder,
+    _swap,
+    _country_file,
+    _clock,
+    _proxies,
+)
 STORED: tuple[Callable[[Settings, Store], Finding], ...] = (
     _store_version,
-    _store_clock,
+    _store_settings,
+    _clocks,
     _backlog,
     _ledger,
     _vanished_sites,
+    _one_network,
 )

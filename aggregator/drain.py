@@ -23,9 +23,12 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
+from aggregator.arrivals import Arrival, publish
 from aggregator.backlog import Backlog, Batch, opened
 from aggregator.store import Store, StoreRefused, StoreUnavailable
 from aggregator.watermark import Watermark
+from aggregator.withdrawal import Withdrawals
+from aggregator.withdrawal_record import Record
 from collector.clock import Clock
 from collector.days import ends_at
 from collector.fault import Fault
@@ -53,13 +56,18 @@ class Drainer:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _locked(self._folder / "drainer.lock")
         try:
-            self._watermark = Watermark(store, identity_in(self._folder / "drainer.id"), self._grace_s, clock)
+            drainer = identity_in(self._folder / "drainer.id")
+            self._watermark = Watermark(store, drainer, self._grace_s, clock)
+            self._record = Record(self._folder)
         except BaseException:
             os.close(self._lock)
             raise
+        on_this_disk = settings.aggregator.store == "embedded"
+        self._withdrawals = Withdrawals(self._record, store, drainer, self._watermark, clock, on_this_disk=on_this_disk)
         self._refusals: dict[int, int] = {}
         self._max_rows: dict[tuple[Path, date, str], int] = {}
         self._pushed: dict[int, int] = {}
+        self._arrived: dict[int, int] = {}
         # Spools whose write-ahead log may hold rows of a sealed day; at start nobody knows, so every one.
         self._clean: set[Path] = set()
 
@@ -69,12 +77,16 @@ class Drainer:
             moved = sum(self._settle(backlog) + self._move(backlog) for backlog in backlogs)
             for backlog in backlogs:
                 self._push_coverage(backlog)
+            self._push_arrivals(backlogs)
+            if self._withdrawals.round(backlogs):
+                self._clean.clear()  # Their logs hold tokens, and lines that were drained.
             self._clean.update(each.file for each in backlogs if each.file not in self._clean and each.truncate_log())
             self._promise(backlogs)
         self._destroy_sealed_keys()
         return moved
 
     def close(self) -> None:
+        self._record.close()
         os.close(self._lock)
 
     def _settle(self, backlog: Backlog) -> int:
@@ -178,6 +190,17 @@ class Drainer:
             )
             self._pushed[backlog.identity] = commit
 
+    def _push_arrivals(self, backlogs: list[Backlog]) -> None:
+        """The last request of each site, where there was another one; of two the later counts."""
+        changed = {backlog: backlog.arrivals_since(self._arrived.get(backlog.identity, 0)) for backlog in backlogs}
+        told = [
+            (backlog.identity, site, Arrival(*last))
+            for backlog, (arrived, _) in changed.items()
+            for site, last in arrived
+        ]
+        publish(self._store, told)
+        self._arrived.update({backlog.identity: commit for backlog, (_, commit) in changed.items()})
+
     def _promise(self, backlogs: list[Backlog]) -> None:
         zones = {site.timezone for site in self._settings.sites.values()} | set(_open_zones(self._store))
         for timezone in zones:
@@ -193,6 +216,8 @@ class Drainer:
         """Whether nothing of a reopened day is in a spool any more."""
         if any(backlog.has(day, timezone) for backlog in backlogs):
             return False
+        if self._withdrawals.holds(backlogs, timezone, lambda other: other == day):
+            return False
         return _are_clean(backlogs, timezone, lambda other: other == day)
 
     def _is_drained(self, backlogs: list[Backlog], timezone: str, through: date) -> bool:
@@ -206,8 +231,12 @@ class Drainer:
         waiting = {day for backlog in backlogs for day, zone in backlog.days() if zone == timezone and day <= through}
         if not all(self._watermark.is_reopened(timezone, day) for day in waiting):
             return False
-        return _are_clean(
-            backlogs, timezone, lambda day: day <= through and not self._watermark.is_reopened(timezone, day)
+
+        def is_promised(day: date) -> bool:
+            return day <= through and not self._watermark.is_reopened(timezone, day)
+
+        return not self._withdrawals.holds(backlogs, timezone, is_promised) and _are_clean(
+            backlogs, timezone, is_promised
         )
 
     def _destroy_sealed_keys(self) -> None:

@@ -1,11 +1,11 @@
 """Conservation: what was received equals what became of it, exactly (design.md section 13).
 
 Per spool:  accepted = waiting + drained + late + expired + quarantined
-In total:   drained  = open + sealed + set aside as late + expired in the store
+In total:   drained  = open + sealed + set aside as late + expired in the store + withdrawn
 
 A batch counts in one place, also between two steps of whoever moves it: while its rows wait in the
 spool it is waiting, whatever the store has of it; once a committed seal has read it, it is sealed,
-though its rows may not be dropped yet.
+though its rows may not be dropped yet. Of a visitor who withdrew, a row is open until it is deleted.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from aggregator.backlog import opened
 from aggregator.store import Store, statement
+from aggregator.withdrawal_record import withdrawn_in
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,14 @@ class Ledger:
     late: int
     expired: int
     quarantined: int
+    withdrawn: int
     imbalances: tuple[str, ...]
 
     @property
     def accounted(self) -> int:
         """Events found somewhere; equal to `accepted` where nothing was lost or doubled."""
-        return self.waiting + self.open + self.sealed + self.late + self.expired + self.quarantined
+        gone = self.late + self.expired + self.quarantined + self.withdrawn
+        return self.waiting + self.open + self.sealed + gone
 
 
 def read_ledger(spool_dir: Path, store: Store) -> Ledger:
@@ -53,7 +56,7 @@ def read_ledger(spool_dir: Path, store: Store) -> Ledger:
             gone = sum(counts[outcome] for outcome in ("waiting", "drained", "late", "expired", "quarantined"))
             if counts["accepted"] != gone:
                 imbalances.append(f"{backlog.file.name}: accepted {counts['accepted']}, accounted for {gone}")
-    stored = _stored(store, doubtful)
+    stored = _stored(store, doubtful) + Counter({"withdrawn": withdrawn_in(spool_dir, store)})
     if total["drained"] != sum(stored.values()):
         imbalances.append(f"store: drained {total['drained']}, found {sum(stored.values())} ({dict(stored)})")
     return Ledger(
@@ -67,6 +70,7 @@ def read_ledger(spool_dir: Path, store: Store) -> Ledger:
         late=total["late"] + stored["late"],
         expired=total["expired"] + stored["expired"],
         quarantined=total["quarantined"],
+        withdrawn=stored["withdrawn"],
         imbalances=tuple(imbalances),
     )
 

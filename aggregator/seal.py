@@ -8,7 +8,8 @@ A seal goes through these steps, and a crash between any two is healed by the ne
 3. note each batch as sealed by that id;
 4. insert the commit record into `seals`: from here on the rows count, if it is the earliest for its day;
 5. delete what other attempts wrote for the day: no other seal of it can win any more;
-6. count what came after the seal as late, drop the partition, and wait until nothing of it is left.
+6. count what came after the seal as late, and drop the partition; when all that are due are dropped, wait until nothing
+   of them is left.
 
 Two sealers at once do no harm: steps 1 to 3 of both lie side by side, one commit record is the earliest, and only after
 it is there does anybody delete. (Deleting before sealing again would take away what a slower sealer is about to
@@ -22,7 +23,7 @@ from __future__ import annotations
 import ast
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from typing import Any, Literal, NewType
@@ -85,8 +86,8 @@ def _ignore(*_: object) -> None:
 class Surroundings:
     """What a sealer asks and tells the process it runs in.
 
-    `may_work` is asked before each day (a lease); `sealed` is told each day whose open events are gone (its keys may go
-    too); `step` hears the name of each step that was done.
+    `may_work` is asked before each day (a lease); `sealed` is told each day whose open events were dropped (its keys
+    may go too); `step` hears the name of each step that was done.
     """
 
     may_work: Callable[[], bool] = lambda: True
@@ -116,15 +117,16 @@ class Sealer:
         Raises StoreUnavailable, StoreRefused and OpenDayChangedError; running it again continues.
         """
         waiting: dict[Period, str] = {}
-        results = []
+        dropped = []
         for open_day in self._open_days():
             if not self._surroundings.may_work():
                 break
             done = self._settle(open_day, waiting)
             if done is not None:
-                results.append(done)
+                dropped.append((open_day, done))
         self.waiting = waiting
-        return results
+        # Together: the engine takes a second or two to remove a dropped day, and one waits for all of them at once.
+        return [self._destroyed(open_day, done) for open_day, done in dropped]
 
     def _settle(self, open_day: OpenDay, waiting: dict[Period, str]) -> Sealed | None:
         committed = self._committed(open_day.period)
@@ -222,9 +224,8 @@ class Sealer:
         self._step("cleaned")
         late = self._ask(statement("leftover_batches"), open_day.period, seal=seal)
         self._insert_batches(open_day.period, late, "late", SealId(0))
-        remains = self._destroy(open_day)
-        self._surroundings.sealed(open_day.period.day, open_day.period.timezone)
-        return Sealed(open_day.period, outcome, seal, open_day.events, sum(events for _, events in late), remains)
+        self._drop(open_day)
+        return Sealed(open_day.period, outcome, seal, open_day.events, sum(events for _, events in late), ())
 
     def _expire(self, open_day: OpenDay) -> Sealed:
         """Count a day as expired that could not be sealed in time, and destroy it."""
@@ -232,16 +233,19 @@ class Sealer:
         self._insert("closings", open_day.period, {})
         self._note_batches(open_day.period, "expired", SealId(0))
         self._step("expired")
-        remains = self._destroy(open_day)
-        self._surroundings.sealed(open_day.period.day, open_day.period.timezone)
-        return Sealed(open_day.period, "expired", SealId(0), open_day.events, 0, remains)
+        self._drop(open_day)
+        return Sealed(open_day.period, "expired", SealId(0), open_day.events, 0, ())
 
-    def _destroy(self, open_day: OpenDay) -> tuple[str, ...]:
+    def _drop(self, open_day: OpenDay) -> None:
         drop(self._store, open_day.partition_id)
         self._step("dropped")
+        self._surroundings.sealed(open_day.period.day, open_day.period.timezone)
+
+    def _destroyed(self, open_day: OpenDay, done: Sealed) -> Sealed:
+        """Waits until nothing is left of a day that was dropped."""
         remains = vanished(self._store, open_day.partition_id, on_this_disk=self._on_this_disk)
         self._step("destroyed")
-        return remains
+        return replace(done, remains=remains)
 
     def _note_batches(self, period: Period, outcome: str, seal: SealId) -> None:
         batches = self._ask(f"SELECT batch, count() FROM open_events {OF_DAY} GROUP BY batch", period)

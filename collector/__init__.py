@@ -6,16 +6,18 @@ The map, in the order that the data takes:
   local days.
 - `beacon/`: the script that a page loads, which sends the events.
 - `server`: the workers. `app`: one worker. `endpoints`, `bulk`: HTTP in and out. `body`: bodies within bounds.
+  `withdrawal`: the request to delete a visitor's open rows.
 - `hit`: a raw request, parsed. `pipeline`: the table of steps from a hit to an event, which are
   - `consent`, then `refuse`: may it be counted?
-  - `address`, `country`: the truncated address and its country.
+  - `address`, `country` (with `places`): the truncated address and its country.
   - `client` (with `user_agent`, `client_names`): browser, system, device, screen, language.
   - `page` (with `pages`): host name and scrubbed path. `source` (with `source_names`): where the visit came from.
   - `keys`: the day's key, and the tokens it makes.
 - `event`: exactly what may be stored.
 - `committer`, `spool`: group commit to the durable queue on local disk. Only then comes the 202.
+  `arrivals`: the last request of each site, for a page that waits for the first.
 
 Beside the way: `fault` (faults that a person can mend), `startup` (what is looked at before anything runs), `process`
 (no core dumps), `supervisor` (keeps processes running), `ingest_token` (tokens for `/api/events`), `data/` (the country
-file and how it is built).
+file and how it is built), `policy/` (what is collected, told to visitors, and the opt-out).
 """

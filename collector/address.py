@@ -1,13 +1,13 @@
 """Whose address a hit came from, and how much of it anything else may see.
 
 Place: between the request and everything that looks at an address. `client_address` finds the whole address, which
-lives in one local variable of the caller; `truncate` cuts it, and only the result goes on to the country, the rate
-limit and the tokens.
+lives in one local variable of the caller (`places`); `truncate` cuts it, and only the result goes on to the country and
+the tokens.
 
 Invariants:
 - no part of the host (IPv4: the last octet, IPv6: the last 80 bits) is in a `Truncated`;
 - all ways to write one IPv4 address (mapped, 6to4, Teredo, NAT64) give one `Truncated`;
-- no whole address is kept here: there is no cache, because truncating costs less than a microsecond.
+- no whole address is kept here: what `places` remembers is truncated.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import ipaddress
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import NamedTuple
 
+Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+
 MAX_HOPS = 16
 """Hops read from `X-Forwarded-For`, from the right: no honest chain of trusted proxies is longer."""
 
-_OCTETS = frozenset(str(octet) for octet in range(256))
+OCTETS = frozenset(str(octet) for octet in range(256))
 """Canonical octets only: `010` means 10 to some readers and 8 to others."""
 
 _MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, RFC 4291
@@ -43,7 +45,7 @@ class Truncated(NamedTuple):
 def truncate(address: str) -> Truncated | None:
     """What may be known of `address`; None if that is no IP address. Zone ids are ignored."""
     octets = address.split(".")
-    if len(octets) == 4 and _OCTETS.issuperset(octets):
+    if len(octets) == 4 and OCTETS.issuperset(octets):
         host = f"{octets[0]}.{octets[1]}.{octets[2]}.0"
         return Truncated(host, host + "/24", 4)
     packed = _packed_v6(address)
@@ -53,7 +55,7 @@ def truncate(address: str) -> Truncated | None:
 def client_address(
     peer: str,
     forwarded_for: str | None,
-    trusted: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...],
+    trusted: Networks,
 ) -> str:
     """The address of the client behind `peer`: the right-most hop that is not a trusted proxy.
 
@@ -74,6 +76,11 @@ def client_address(
     return client
 
 
+def is_trusted(peer: str, trusted: Networks) -> bool:
+    """Whether `peer` is one of the trusted proxies."""
+    return _is_trusted(_packed(_bare(peer)), trusted)
+
+
 def _bare(hop: str) -> str:
     """`hop` without blanks, quotes, brackets, port and zone id."""
     hop = hop.strip(' \t"')
@@ -89,13 +96,13 @@ def _packed(text: str) -> bytes | None:
     sockets report it. The other transition forms are not: they come from the internet, and 2002:7f00:1:: must not pass
     for loopback."""
     octets = text.split(".")
-    if len(octets) == 4 and _OCTETS.issuperset(octets):
+    if len(octets) == 4 and OCTETS.issuperset(octets):
         return inet_pton(AF_INET, text)
     packed = _packed_v6(text)
     return packed[12:] if packed is not None and packed.startswith(_MAPPED) else packed
 
 
-def _is_trusted(packed: bytes | None, trusted: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> bool:
+def _is_trusted(packed: bytes | None, trusted: Networks) -> bool:
     if packed is None:
         return False
     bits, number = 8 * len(packed), int.from_bytes(packed, "big")

@@ -22,7 +22,10 @@ from collector.country import Countries
 from collector.endpoints import Collecting, EventEndpoint, HealthEndpoint, PixelEndpoint, Scope, Send
 from collector.keys import Keys
 from collector.pipeline import Parts
+from collector.places import Places
+from collector.policy import endpoint as policy
 from collector.settings import Settings
+from collector.withdrawal import WithdrawalEndpoint
 
 
 class App:
@@ -37,7 +40,8 @@ class App:
         self._settings, self._clock = settings, clock
         self._keys = Keys(settings.privacy.key_dir, settings.privacy.grace_minutes * 60, clock)
         countries = Countries(settings.collector.country_file)
-        self._parts = Parts(countries, Clients(), self._keys, settings.collector.trusted_proxies)
+        places = Places(countries, settings.collector.trusted_proxies)
+        self._parts = Parts(places, Clients(), self._keys)
         self._event: EventEndpoint | None = None
         self._rest = Starlette(lifespan=self._life, exception_handlers={HTTPException: _tell})
         self._rest.router.redirect_slashes = False
@@ -51,15 +55,19 @@ class App:
     async def _life(self, app: Starlette) -> AsyncIterator[None]:
         """From start to stop: the committer needs the running loop, the endpoints need the committer."""
         collector = self._settings.collector
-        committer = Committer(collector.spool_dir, collector.spool_max_bytes, self._keys, self._clock)
+        committer = Committer(
+            collector.spool_dir, collector.spool_max_bytes, self._keys, self._clock, self._parts.arrivals
+        )
         bodies = Bodies()
         collecting = Collecting(self._settings, self._parts, committer, bodies, self._clock)
         self._event = EventEndpoint(collecting)
         app.router.routes.extend(
             [
                 Route("/api/events", BulkEndpoint(collecting), methods=["POST"]),
+                Route("/api/withdraw", WithdrawalEndpoint(collecting)),
                 Route("/pixel.gif", PixelEndpoint(collecting), methods=["GET"]),
                 Route("/beacon.js", BeaconEndpoint(), methods=["GET"]),
+                *policy.routes(collecting),
                 Route("/healthz", HealthEndpoint(committer, readiness=False), methods=["GET"]),
                 Route("/readyz", HealthEndpoint(committer, readiness=True), methods=["GET"]),
             ]

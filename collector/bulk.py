@@ -115,10 +115,13 @@ class BulkEndpoint:
             raise BadRequest("d", "must be the site of the token")
         event = event_of(hit, site, self._collecting.parts)
         day = day_of(hit.at, site.timezone)
+        arrivals = self._collecting.parts.arrivals
         if isinstance(event, Dropped):
+            arrivals.note(site, round(now, 3), "dropped", event.reason)
             tally.dropped[event.reason] += 1
             tally.group.count(Counted(day.isoformat(), site.domain, "dropped", event.reason))
             return
+        arrivals.note(site, round(now, 3), "accepted", "")
         tally.accepted += 1
         tally.group.add(day, site.timezone, event.line())
         tally.group.count(Counted(event.day, site.domain, "accepted", ""))

@@ -36,14 +36,14 @@ CLIENTS_KEPT = 4096
 
 
 class Hints(NamedTuple):
-    """Client Hints as sent, structured-header text (W3C User-Agent Client Hints); "" where one was not."""
+    """Client Hints as sent, structured-header text (W3C User-Agent Client Hints); b"" where one was not."""
 
-    brands: str
-    mobile: str
-    platform: str
-    platform_version: str
-    full_versions: str
-    model: str
+    brands: bytes
+    mobile: bytes
+    platform: bytes
+    platform_version: bytes
+    full_versions: bytes
+    model: bytes
 
 
 def hints_of(headers: Mapping[bytes, bytes]) -> Hints | None:
@@ -52,18 +52,13 @@ def hints_of(headers: Mapping[bytes, bytes]) -> Hints | None:
     if brands is None:
         return None
     return Hints(
-        brands[:MAX_HINT_CHARS].decode("latin-1"),
-        _hint(headers, b"sec-ch-ua-mobile"),
-        _hint(headers, b"sec-ch-ua-platform"),
-        _hint(headers, b"sec-ch-ua-platform-version"),
-        _hint(headers, b"sec-ch-ua-full-version-list"),
-        _hint(headers, b"sec-ch-ua-model"),
+        brands[:MAX_HINT_CHARS],
+        headers.get(b"sec-ch-ua-mobile", b"")[:MAX_HINT_CHARS],
+        headers.get(b"sec-ch-ua-platform", b"")[:MAX_HINT_CHARS],
+        headers.get(b"sec-ch-ua-platform-version", b"")[:MAX_HINT_CHARS],
+        headers.get(b"sec-ch-ua-full-version-list", b"")[:MAX_HINT_CHARS],
+        headers.get(b"sec-ch-ua-model", b"")[:MAX_HINT_CHARS],
     )
-
-
-def _hint(headers: Mapping[bytes, bytes], name: bytes) -> str:
-    value = headers.get(name)
-    return value[:MAX_HINT_CHARS].decode("latin-1") if value else ""
 
 
 class Clients:
@@ -100,7 +95,7 @@ def _browser(client: Client, hints: Hints) -> tuple[str, str]:
     User-Agent: their hints say "Android WebView"."""
     known = client.browser, client.browser_version
     engine = ""
-    for brand, version in _BRAND(hints.full_versions or hints.brands):
+    for brand, version in _BRAND((hints.full_versions or hints.brands).decode("latin-1")):
         if brand == "Chromium":
             engine = version
         elif _NOT_A_LETTER.sub("", brand) != GREASE and (name := BRANDS.get(brand)):
@@ -110,11 +105,11 @@ def _browser(client: Client, hints: Hints) -> tuple[str, str]:
 
 
 def _system(client: Client, hints: Hints) -> tuple[str, str]:
-    name = PLATFORMS.get(hints.platform.strip('"'), "")
+    name = PLATFORMS.get(hints.platform.decode("latin-1").strip('"'), "")
     if not name:
         return client.os, client.os_version
     as_frozen = client.os_version if name == client.os else ""
-    release = hints.platform_version.strip('"')
+    release = hints.platform_version.decode("latin-1").strip('"')
     if name == "Windows":
         return name, _windows_version(release) or as_frozen
     has_version = name == "macOS" or name in VERSIONED_SYSTEMS
@@ -135,13 +130,13 @@ def _windows_version(release: str) -> str:
 def _device(client: Client, os: str, user_agent: str, hints: Hints) -> Device:
     if client.device == "tv" or (client.device == "other" and special_device(user_agent)):
         return client.device
-    if special := special_device(hints.model):
+    if special := special_device(hints.model.decode("latin-1")):
         return special
-    if hints.mobile == "?1":
+    if hints.mobile == b"?1":
         return "tablet" if client.device == "tablet" else "mobile"
-    if hints.mobile == "?0" and os == "Android":
+    if hints.mobile == b"?0" and os == "Android":
         return "tablet"
-    return "desktop" if hints.mobile == "?0" and os in DESKTOP_SYSTEMS else client.device
+    return "desktop" if hints.mobile == b"?0" and os in DESKTOP_SYSTEMS else client.device
 
 
 # --- screen and language ---------------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ OPT_OUT_COOKIE = b"footfall_optout"
 # Any mention but an explicit 0: without a value, damaged, or in a list that a proxy joined with commas.
 _OPTED_OUT = re.compile(rb"(?:^|[;,])\s*footfall_optout(?:\s*$|\s*[;,]|\s*=(?!\s*\"?0\"?\s*(?:[;,]|$)))")
 
-GRANTS: tuple[object, ...] = (1, "1", "true")  # 1 == True: JSON's true is among them.
-REFUSALS: tuple[object, ...] = (0, "0", "false")
+# 1 == True and 0 == False: JSON's own words are among them.
+ANSWERS: dict[object, bool] = {1: True, "1": True, "true": True, 0: False, "0": False, "false": False}
 
 
 def refusal_of(site: Site, headers: Mapping[bytes, bytes], consent: object, policy_version: str | None) -> str | None:
@@ -57,8 +57,6 @@ def _missing_grant(site: Site, consent: object, policy_version: str | None) -> s
 
 def _answer_of(consent: object) -> bool | None:
     """True for a grant, False for a refusal, None for what says neither: an unknown form is never a grant."""
-    if isinstance(consent, float):  # 1.0 == 1 in Python, but no client of ours says 1.0.
+    if not isinstance(consent, (int, str)):  # 1.0 == 1 in Python, but no client of ours says 1.0.
         return None
-    if consent in REFUSALS:
-        return False
-    return True if consent in GRANTS else None
+    return ANSWERS.get(consent)

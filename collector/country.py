@@ -1,7 +1,7 @@
 """The country of a truncated address.
 
 Place: after `address.truncate`; a whole address never comes here. Lookups go straight to maxminddb's C reader (about a
-microsecond, so nothing is cached) in a file of GeoIP2's layout: the one shipped with the package, built by
+microsecond; `places` remembers what is found) in a file of GeoIP2's layout: the one shipped with the package, built by
 `data/build_country.py`, or a MaxMind or DB-IP file of the operator's.
 """
 

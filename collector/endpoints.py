@@ -89,13 +89,19 @@ class Collecting:
         if site is None:
             self.count("", "UTC", hit.at, "invalid", "unknown_site")
             return UNKNOWN_SITE
-        event = event_of(hit, site, self.parts)
+        try:
+            event = event_of(hit, site, self.parts)
+        except BadRequest:
+            self.parts.arrivals.note(site, hit.at, "invalid", "")
+            raise
         if isinstance(event, Dropped):
+            self.parts.arrivals.note(site, hit.at, "dropped", event.reason)
             self.count(site.domain, site.timezone, hit.at, "dropped", event.reason)
             return Answer(202, b"dropped; reason=" + event.reason.encode())
         group = self.committer.group()
         group.add(local_day(hit.at, site.timezone).day, site.timezone, event.line())
         group.count(Counted(event.day, site.domain, "accepted", ""))
+        self.parts.arrivals.note(site, hit.at, "accepted", "")
         return ACCEPTED
 
     def count(self, site: str, timezone: str, at: float, outcome: Outcome, reason: str) -> None:
@@ -135,7 +141,7 @@ class EventEndpoint:
             await send({"type": "http.response.start", "status": 202, "headers": [*TOLD_ACCEPTED, *cors(headers)]})
             await send(BODY_OK)
         else:
-            await _tell(send, answer, cors(headers))
+            await tell(send, answer, cors(headers))
 
 
 class PixelEndpoint:
@@ -204,7 +210,7 @@ def _footfall(answer: Answer) -> Headers:
     return headers
 
 
-async def _tell(send: Send, answer: Answer, extra: Headers) -> None:
+async def tell(send: Send, answer: Answer, extra: Headers) -> None:
     if answer.sentence:
         body, kind = orjson.dumps({"error": answer.sentence}), JSON
     else:

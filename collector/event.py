@@ -13,8 +13,6 @@ import orjson
 
 Kind = Literal["view", "event", "leave", "error"]
 
-_LINE = orjson.OPT_APPEND_NEWLINE
-
 
 # Without slots: orjson reads the instance's dictionary in 0.5 us, slots one by one in 1.4 us.
 @dataclass
@@ -51,5 +49,8 @@ class Event:
     properties: dict[str, str] = field(default_factory=dict)
 
     def line(self) -> bytes:
-        """The event as one line of ClickHouse's JSONEachRow."""
-        return orjson.dumps(self, option=_LINE)
+        """The event as one line of ClickHouse's JSONEachRow.
+
+        A copy, because lines wait for their commit: kept as it is, orjson's larger buffer costs 2 us of page faults.
+        """
+        return orjson.dumps(self) + b"\n"

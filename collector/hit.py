@@ -115,6 +115,13 @@ def hit_of(fields: object, *, at: float, address: str | None, headers: Mapping[b
     )
 
 
+def site_field(fields: object) -> str:
+    """The site alone, from the field `d`; raises `BadRequest`."""
+    if not isinstance(fields, dict):
+        raise BadRequest("body", "must be a JSON object")
+    return _site(fields, "")
+
+
 def pixel_fields(query: bytes, referer: bytes | None) -> dict[str, object]:
     """The same fields from a pixel's query string; without `u` the page is the one that embeds the pixel."""
     if len(query) > 4 * MAX_URL_BYTES:
@@ -177,8 +184,8 @@ def _field(fields: Mapping[str, object], short: str, long: str) -> object:
 
 
 def _text(fields: Mapping[str, object], short: str, long: str, limit: int, *, required: bool = False) -> str:
-    value = _field(fields, short, long)
-    if value is None:
+    value = fields.get(short)
+    if value is None and (value := fields.get(long)) is None:
         if required:
             raise BadRequest(short, "is required")
         return ""
@@ -192,7 +199,7 @@ def _text(fields: Mapping[str, object], short: str, long: str, limit: int, *, re
 
 
 def _name(fields: Mapping[str, object]) -> str:
-    value = _field(fields, "n", "name")
+    value = fields.get("n") or _field(fields, "n", "name")
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if value is None:
@@ -205,7 +212,7 @@ def _name(fields: Mapping[str, object]) -> str:
 
 
 def _site(fields: Mapping[str, object], url: str) -> str:
-    domain = _field(fields, "d", "domain")
+    domain = fields.get("d") or _field(fields, "d", "domain")
     if domain is None:
         try:
             domain = urlsplit(url).hostname or ""
@@ -219,8 +226,8 @@ def _site(fields: Mapping[str, object], url: str) -> str:
 
 
 def _integer(fields: Mapping[str, object], short: str, long: str, limit: int) -> int | None:
-    value = _field(fields, short, long)
-    if value is None:
+    value = fields.get(short)
+    if value is None and (value := fields.get(long)) is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool):
         raise BadRequest(short, "must be a whole number")

@@ -75,15 +75,13 @@ class Key:
 
     def tokens(self, site: str, host: str, network: str, user_agent: str) -> Tokens | None:
         """Tokens of the visitor at truncated address `host` (/24, /48) in `network` (/24, /40); None once destroyed."""
-        visitor = self._token(b"visitor", f"{site}\0{host}\0{user_agent}")
-        nearby = self._token(b"network", f"{site}\0{network}")
+        key = self._bytes
+        someone, somewhere = f"{site}\0{host}\0{user_agent}".encode(), f"{site}\0{network}".encode()
+        visitor = blake2b(someone, digest_size=8, key=key, person=b"visitor").digest()
+        nearby = blake2b(somewhere, digest_size=8, key=key, person=b"network").digest()
         if self._map[0] != ALIVE[0]:
             return None
-        return Tokens(self.generation, visitor, nearby)
-
-    def _token(self, kind: bytes, text: str) -> int:
-        digest = blake2b(text.encode(), digest_size=8, key=self._bytes, person=kind).digest()
-        return int.from_bytes(digest, "little") or 1
+        return Tokens(self.generation, int.from_bytes(visitor, "little") or 1, int.from_bytes(nearby, "little") or 1)
 
     def destroy(self) -> None:
         """Overwrites the key for every process that maps it, then removes its file."""
@@ -110,6 +108,20 @@ class Keys:
             if tokens is not None:
                 return tokens
             self._open.pop((day, timezone), None)
+
+    def living(
+        self, timezone: str, site: str, host: str, network: str, user_agent: str
+    ) -> Iterator[tuple[date, Tokens]]:
+        """Each day of the time zone whose key lives here, with the tokens under it; makes no key."""
+        for day, zone, file in self._files():
+            if zone != timezone:
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                key = self._open.get((day, zone)) or Key(file)
+                tokens = key.tokens(site, host, network, user_agent)
+                if tokens is not None:
+                    self._open[day, zone] = key
+                    yield day, tokens
 
     def destroy(self, day: date, timezone: str) -> None:
         """Destroys the key of one day, if there is one."""

@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 
-from collector.address import Truncated, client_address, truncate
+from collector.arrivals import Arrivals
 from collector.calendar import local_day
 from collector.client import Clients, hints_of, language_of, screen_of
 from collector.consent import refusal_of as consent_refusal_of
-from collector.country import Countries
 from collector.event import Event, Kind
 from collector.hit import MAX_NAME_CHARS, BadRequest, Hit
 from collector.keys import Keys
 from collector.page import Page, scrubbed
 from collector.pages import Pages
+from collector.places import Place, Places
 from collector.refuse import refusal_of as client_refusal_of
-from collector.settings import Network, Site, is_development
+from collector.settings import Site, is_development
 from collector.source import Origin, origin_of
 
 KINDS: dict[str, Kind] = {"pageview": "view", "engagement": "leave"}
@@ -38,11 +38,11 @@ MAX_LANGUAGE_BYTES = 64
 class Parts:
     """What the steps read from: made once per worker."""
 
-    countries: Countries
+    places: Places
     clients: Clients
     keys: Keys
-    trusted_proxies: tuple[Network, ...]
     pages: Pages = field(default_factory=Pages)
+    arrivals: Arrivals = field(default_factory=Arrivals)
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Draft:
     day: date
     page: Page
     event: Event
-    place: Truncated | None = None
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +80,14 @@ def put_place(draft: Draft, parts: Parts) -> None:
     hit = draft.hit
     if hit.address is None:
         return
-    address = hit.address
-    if not hit.asserted:
-        forwarded = hit.headers.get(b"x-forwarded-for")
-        address = client_address(
-            address, None if forwarded is None else forwarded.decode("latin-1"), parts.trusted_proxies
-        )
-    draft.place = truncate(address)
-    if draft.place is not None:
-        draft.event.country = parts.countries.country_of(draft.place.host)
+    if hit.asserted:
+        place = parts.places.place_of(hit.address)
+    else:
+        place = parts.places.behind(hit.address, hit.headers.get(b"x-forwarded-for"))
+        if place is not None:
+            parts.arrivals.note_network(draft.site, place.network)
+    if place is not None:
+        draft.place, draft.event.country = place, place.country
 
 
 def put_client(draft: Draft, parts: Parts) -> None:
@@ -117,15 +116,16 @@ def put_page(draft: Draft, parts: Parts) -> None:
 
 def put_origin(draft: Draft, parts: Parts) -> None:
     referrer, query, hostname = draft.hit.referrer, draft.page.query, draft.page.hostname
-    if query or not _BARE(referrer):
+    host = referrer[: referrer.find("/", len("https://")) + 1]
+    if query or (referrer and not _BARE(host)):
         origin = origin_of(referrer, query, (draft.site.domain, hostname))
     else:
-        origin = _referred(referrer, draft.site.domain, hostname)
+        origin = _referred(host, draft.site.domain, hostname)
     draft.event.source, draft.event.channel, draft.event.campaign = origin.source, origin.channel, origin.campaign
 
 
-# A referrer of nothing but a host, as browsers send it to other sites: all of it may be stored, so remembered.
-_BARE = re.compile(r"(?:https?://[a-z0-9.-]{1,253}/)?").fullmatch
+# The host of a referrer, which is all that is read of it: it may be stored, so remembered.
+_BARE = re.compile(r"https?://[a-z0-9.-]{1,253}/").fullmatch
 
 
 @lru_cache(maxsize=1_024)

@@ -38,6 +38,7 @@ def serve(settings: Settings) -> None:
 
     The workers read the configuration that FOOTFALL_CONFIG and FOOTFALL_DATA name.
     """
+    forbid_core_dumps()
     raise_descriptor_limit()
     run("collector.server:worker", settings.collector.listen, settings.collector.workers, factory=True)
 

@@ -86,7 +86,7 @@ def _known(host: str) -> str:
         if name := HOSTS.get(rest):
             return name
         rest = rest.partition(".")[2]
-    national = _NATIONAL(host)
+    national = _NATIONAL(host) if "." in host else None
     return ALIASES[next(filter(None, national.groups()))] if national else ""
 
 

@@ -20,6 +20,9 @@ Format (version 1), SQLite in WAL mode with `synchronous=FULL`:
 - `batches(batch, day, timezone, first, last, events)`: what the drainer is about to insert.
 - `quarantine(day, timezone, lines)`: lines that the store refused.
 - `answers(key, answer, at)`: answers by hashed Idempotency-Key, kept 24 hours.
+- `withdrawals(id, day, timezone, site, generation, visitor, at, committed_at)`: whose open rows are to be deleted, as
+  far as they were received by `at`; equal ones are one. The drainer deletes each when it has carried it out.
+- `arrivals(site, at, outcome, reason, behind_one_network, changed)`: each site's last request, kept 24 hours.
 - `facts(name, value)`: the spool's random `identity`, the last `heartbeat` (Unix seconds).
 """
 
@@ -45,6 +48,10 @@ BUSY_TIMEOUT_S = 10.0
 MAX_ROW_EVENTS = 10_000
 ANSWER_LIFE_S = 86_400.0
 MAX_FILES = 256
+# A flood of withdrawals takes no more room than this, so that it leaves the events theirs: about 10 MB.
+MAX_WITHDRAWALS = 50_000
+# No event is open for longer (design.md section 9), so there is nothing left that a withdrawal could delete.
+WITHDRAWAL_LIFE_S = 3 * 86_400.0
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (
@@ -61,6 +68,13 @@ CREATE TABLE IF NOT EXISTS batches (
 CREATE TABLE IF NOT EXISTS quarantine (
     id INTEGER PRIMARY KEY, day TEXT NOT NULL, timezone TEXT NOT NULL, lines BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer BLOB NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS withdrawals (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, day TEXT NOT NULL, timezone TEXT NOT NULL, site TEXT NOT NULL,
+    generation TEXT NOT NULL, visitor TEXT NOT NULL, at REAL NOT NULL, committed_at REAL NOT NULL,
+    UNIQUE (day, timezone, site, generation, visitor));
+CREATE TABLE IF NOT EXISTS arrivals (
+    site TEXT PRIMARY KEY, at REAL NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL,
+    behind_one_network INTEGER NOT NULL, changed INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
 
@@ -85,14 +99,38 @@ class Counted(NamedTuple):
     reason: str
 
 
+class Withdrawn(NamedTuple):
+    """Whose open rows are to be deleted: a visitor's token, of one generation, on one day of a site."""
+
+    day: str
+    timezone: str
+    site: str
+    generation: int
+    visitor: int
+
+
+class Arrived(NamedTuple):
+    """A site's last request, as its worker remembers it (Unix seconds), and where its requests come from."""
+
+    at: float
+    outcome: Outcome
+    reason: str
+    behind_one_network: bool
+
+
 @dataclass(slots=True)
 class Group:
-    """What one commit moves: lines and their number by (day, time zone), counters, answers by idempotency key."""
+    """What one commit moves: lines and their number by (day, time zone), counters, answers by idempotency key.
+
+    Withdrawals with the time of their request, and the last request by site.
+    """
 
     lines: dict[tuple[date, str], list[bytes]] = field(default_factory=dict)
     events: dict[tuple[date, str], int] = field(default_factory=dict)
     counters: dict[Counted, int] = field(default_factory=dict)
     answers: dict[bytes, bytes] = field(default_factory=dict)
+    withdrawals: dict[Withdrawn, float] = field(default_factory=dict)
+    arrivals: dict[str, Arrived] = field(default_factory=dict)
 
     def count(self, counted: Counted, requests: int = 1) -> None:
         self.counters[counted] = self.counters.get(counted, 0) + requests
@@ -109,6 +147,7 @@ class Group:
         for counted, requests in other.counters.items():
             self.counters[counted] = self.counters.get(counted, 0) + requests
         self.answers.update(other.answers)
+        self.withdrawals.update(other.withdrawals)
 
 
 def connect(file: Path) -> sqlite3.Connection:
@@ -155,12 +194,13 @@ class Spool:
         )
         self._commits = int(self._connection.execute("SELECT coalesce(max(changed), 0) FROM counters").fetchone()[0])
         self._page_bytes = int(self._connection.execute("PRAGMA page_size").fetchone()[0])
+        self.has_room_for_withdrawals = self._has_room_for_withdrawals()
         _sync_folder(file.parent)
 
     def commit(self, group: Group, now: float) -> None:
         """Makes `group` durable; raises `SpoolFullError` or `SpoolError`, and then nothing of it is kept."""
         try:
-            if group.lines and self.used_bytes() > self._max_bytes:
+            if (group.lines or group.withdrawals) and self.used_bytes() > self._max_bytes:
                 raise SpoolFullError(f"the spool {self.file.name} has reached its limit of {self._max_bytes} bytes")
             with transaction(self._connection):
                 self._connection.executemany(
@@ -172,13 +212,27 @@ class Spool:
                     " SET requests = requests + excluded.requests, changed = excluded.changed",
                     [(*counted, requests, self._commits + 1) for counted, requests in group.counters.items()],
                 )
-                self._connection.executemany(
-                    "INSERT OR REPLACE INTO answers VALUES (?, ?, ?)",
-                    [(key, answer, now) for key, answer in group.answers.items()],
-                )
+                if group.answers or group.withdrawals or group.arrivals:
+                    self._commit_rarities(group, now)
         except sqlite3.Error as error:
             raise _fault(self.file, error) from error
         self._commits += 1
+
+    def _commit_rarities(self, group: Group, now: float) -> None:
+        """What most groups have none of."""
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO answers VALUES (?, ?, ?)",
+            [(key, answer, now) for key, answer in group.answers.items()],
+        )
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO withdrawals (day, timezone, site, generation, visitor, at, committed_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(*each[:3], str(each[3]), str(each[4]), at, now) for each, at in group.withdrawals.items()],
+        )
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO arrivals VALUES (?, ?, ?, ?, ?, ?)",
+            [(site, *arrived, self._commits + 1) for site, arrived in group.arrivals.items()],
+        )
 
     def beat(self, now: float) -> None:
         """Commits the worker's heartbeat: every group answered before `now` is in the file by then."""
@@ -186,6 +240,9 @@ class Spool:
             with transaction(self._connection):
                 self._connection.execute("INSERT OR REPLACE INTO facts VALUES ('heartbeat', ?)", (now,))
                 self._connection.execute("DELETE FROM answers WHERE at < ?", (now - ANSWER_LIFE_S,))
+                self._connection.execute("DELETE FROM arrivals WHERE at < ?", (now - ANSWER_LIFE_S,))
+                self._connection.execute("DELETE FROM withdrawals WHERE at < ?", (now - WITHDRAWAL_LIFE_S,))
+            self.has_room_for_withdrawals = self._has_room_for_withdrawals()
         except sqlite3.Error as error:
             raise _fault(self.file, error) from error
 
@@ -218,6 +275,10 @@ class Spool:
         pages = self._connection.execute("PRAGMA page_count").fetchone()[0]
         free = self._connection.execute("PRAGMA freelist_count").fetchone()[0]
         return int(pages - free) * self._page_bytes
+
+    def _has_room_for_withdrawals(self) -> bool:
+        found = self._connection.execute("SELECT count(*) FROM withdrawals").fetchone()
+        return int(found[0]) < MAX_WITHDRAWALS
 
     def close(self) -> None:
         self._connection.close()

@@ -21,6 +21,8 @@ from tests.installation import INGEST_TOKEN
 ANSWER_TIMEOUT_S = 10.0
 PAUSE_S = 0.005
 RETRY_S = 0.05
+EVENTS_PER_WITHDRAWAL = 20
+WITHDRAWING = FIREFOX.replace("128", "127")
 RUNS = itertools.count()
 
 
@@ -30,6 +32,9 @@ class Sent:
 
     acknowledged: dict[str, str] = field(default_factory=dict)
     doubtful: dict[str, str] = field(default_factory=dict)
+    # Names of events of the visitor who withdraws consent again and again.
+    withdrawing: set[str] = field(default_factory=set)
+    doubtfully_withdrawing: set[str] = field(default_factory=set)
     # Names of bulk events, all acknowledged, and how many requests needed more than one attempt.
     bulk: dict[str, str] = field(default_factory=dict)
     repeated: int = 0
@@ -37,9 +42,14 @@ class Sent:
 
 
 class Senders:
-    """`singles` threads that send single events of today and `bulks` that send events of `past_days`, until stopped."""
+    """`singles` threads that send single events of today and `bulks` that send events of `past_days`, until stopped.
 
-    def __init__(self, port: int, singles: int, bulks: int, past_times: Callable[[], float]) -> None:
+    `withdrawers` send events of today as one visitor of their own, who withdraws all of them now and then, and at last.
+    """
+
+    def __init__(
+        self, port: int, singles: int, bulks: int, past_times: Callable[[], float], withdrawers: int = 0
+    ) -> None:
         self.sent = Sent()
         self.mark = ""
         self._port, self._past_times = port, past_times
@@ -48,13 +58,14 @@ class Senders:
         self._run = next(RUNS)
         self._threads = [threading.Thread(target=self._singles, args=(number,)) for number in range(singles)]
         self._threads += [threading.Thread(target=self._bulks, args=(number,)) for number in range(bulks)]
+        self._threads += [threading.Thread(target=self._withdrawals, args=(number,)) for number in range(withdrawers)]
 
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Returns once every bulk request is answered, so the installation must be up, or come up."""
+        """Returns once every bulk request and the last withdrawal are answered, so the installation must be up."""
         self._stopping.set()
         for thread in self._threads:
             thread.join()
@@ -81,6 +92,39 @@ class Senders:
             self.sent.acknowledged[name] = mark
         elif answer.status != 503:  # A 503 says that nothing of it is kept.
             self.sent.unexpected.append(f"{answer.status} {answer.footfall}")
+
+    def _withdrawals(self, sender: int) -> None:
+        number, client = 0, _Client(self._port)
+        while not self._stopping.wait(4 * PAUSE_S):
+            number += 1
+            name = f"w{sender}-{self._run}-{number}"
+            if number % EVENTS_PER_WITHDRAWAL == 0:
+                self._withdraw(client)
+            body = {"n": name, "u": "https://example.com/", "d": "example.com", "c": "1"}
+            try:
+                answer = client.post("/api/event", json.dumps(body).encode(), {"User-Agent": WITHDRAWING})
+            except ConnectionRefusedError:
+                time.sleep(RETRY_S)
+            except (OSError, http.client.HTTPException):
+                self.sent.doubtfully_withdrawing.add(name)
+                time.sleep(RETRY_S)
+            else:
+                if answer.status == 202:
+                    self.sent.withdrawing.add(name)
+        for _ in range(10_000):
+            if self._withdraw(client):
+                break
+            time.sleep(RETRY_S)
+        client.close()
+
+    @staticmethod
+    def _withdraw(client: _Client) -> bool:
+        """Whether it was acknowledged; one that was not may be carried out or not."""
+        try:
+            answer = client.post("/api/withdraw", b'{"d": "example.com"}', {"User-Agent": WITHDRAWING})
+        except (OSError, http.client.HTTPException):
+            return False
+        return answer.footfall == "withdrawn"
 
     def _bulks(self, sender: int) -> None:
         number, client = 0, _Client(self._port)

@@ -34,7 +34,7 @@ from tests.collector.collecting import (
 from tests.installation import Installation, spare_port
 
 TIMEOUT_S = 60.0
-COMMANDS = ("serve", "collect", "store", "aggregate", "dashboard", "seal", "sql", "doctor", "token")
+COMMANDS = ("serve", "collect", "store", "aggregate", "dashboard", "seal", "sql", "doctor", "audit", "token")
 MINE = """\
 # Ours, do not touch.
 [collector]
@@ -111,7 +111,7 @@ def test_a_country_file_that_is_none_is_one_line(folder: Path, keys: Path, comma
     assert "text.mmdb is no MaxMind database; set collector.country_file" in line
 
 
-@pytest.mark.parametrize("command", ["serve", "collect", "store", "aggregate", "dashboard", "seal", "doctor"])
+@pytest.mark.parametrize("command", ["serve", "collect", "store", "aggregate", "dashboard", "seal", "doctor", "audit"])
 def test_a_configuration_that_is_not_there_is_one_line_for_every_command(folder: Path, command: str) -> None:
     line = refusal(run(folder, command, "--config", "nowhere.toml"))
     assert line == "nowhere.toml: cannot be read (No such file or directory); create it, or start without --config"
@@ -246,13 +246,17 @@ def test_help_names_every_command_and_what_it_does(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [*((command,) for command in COMMANDS), *(("token", action) for action in ("add", "list", "remove"))]
+    "command",
+    [
+        *((command,) for command in COMMANDS),
+        *(("token", action) for action in ("add", "list", "remove")),
+    ],
 )
 def test_help_of_every_command_explains_every_option(folder: Path, command: tuple[str, ...]) -> None:
     done = run(folder, *command, "--help")
     assert done.returncode == 0
     assert done.stdout.startswith(f"usage: footfall {' '.join(command)}")
-    if command != ("token",):
+    if command not in (("token",),):
         assert "--config" in done.stdout
         assert "--data" in done.stdout
     told = [line for line in done.stdout.partition("\n\n")[2].splitlines() if line.startswith("  ")]
@@ -436,7 +440,7 @@ def test_doctor_prints_a_line_for_each_check(installation: Installation) -> None
     assert with_events == "accepted"
 
     def is_balanced() -> bool:
-        return "FAIL ledger" not in run(installation.folder, "doctor", *named(installation)).stdout
+        return "FINDING ledger" not in run(installation.folder, "doctor", *named(installation)).stdout
 
     until(is_balanced, "the ledger balances")
     done = run(installation.folder, "doctor", *named(installation))
@@ -444,18 +448,56 @@ def test_doctor_prints_a_line_for_each_check(installation: Installation) -> None
     checks = (
         "data folder",
         "disk",
+        "permissions",
         "key folder",
         "swap",
         "country file",
+        "clock",
+        "trusted proxies",
         "store",
+        "store settings",
         "clocks",
         "backlog",
         "ledger",
         "sites",
+        "proxies",
     )
-    assert [re.sub(r"^(ok  |FAIL) |: .*", "", line) for line in lines] == list(checks)
-    assert done.returncode == (1 if any(line.startswith("FAIL") for line in lines) else 0)
-    assert not [line for line in lines if line.startswith("FAIL") and "swap" not in line and "disk" not in line]
+    assert [re.sub(r"^(ok|remark|FINDING) +|: .*", "", line) for line in lines] == list(checks)
+    faults = [line for line in lines if line.startswith("FINDING")]
+    assert done.returncode == (1 if faults else 0)
+    assert not [line for line in faults if "swap" not in line and "disk" not in line and "permissions" not in line]
+
+
+@pytest.mark.parametrize("command", ["collect", "store"])
+def test_a_part_that_starts_first_makes_a_data_folder_that_is_its_owners_alone(
+    folder: Path, keys: Path, command: str
+) -> None:
+    data = folder / "footfall-data"
+    made = {"collect": data / "spool", "store": data / "store"}[command]
+    named = {f"FOOTFALL_{name}": value for name, value in {**free_ports(), "PRIVACY__KEY_DIR": str(keys)}.items()}
+    part = subprocess.Popen(
+        [sys.executable, "-m", "footfall", command],
+        cwd=folder,
+        env={**environment(), **named},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(made.exists, "the part has made its folder", TIMEOUT_S)
+        assert data.stat().st_mode & 0o777 == 0o700
+    finally:
+        part.terminate()
+        part.wait(TIMEOUT_S)
+
+
+def test_doctor_prints_the_ledger_alone(installation: Installation) -> None:
+    done = run(installation.folder, "doctor", "--ledger", *named(installation))
+    terms = ["received", "dropped", "invalid", "waiting", "open", "sealed", "late", "expired", "quarantined"]
+    assert [re.sub(r"^(ok|FINDING) +|: .*", "", line) for line in done.stdout.splitlines()] == [
+        *terms,
+        "withdrawn",
+        "ledger",
+    ]
 
 
 def asked_once(installation: Installation) -> str:

@@ -132,6 +132,13 @@ def named(store: Store) -> Counter[str]:
     return Counter(dict(store.query("SELECT name, count() FROM open_events WHERE name LIKE 's%' GROUP BY name")))
 
 
+def open_of_who_withdrew(store: Store) -> int:
+    try:
+        return int(store.query("SELECT count() FROM open_events WHERE name LIKE 'w%'")[0][0])
+    except (StoreUnavailable, StoreRefused):
+        return -1
+
+
 def examine(ledger: Ledger, found: Counter[str], sent: Sent, losses: Losses) -> None:
     """Names of single events one by one; bulk events, of which some are sealed, by the ledger's sums."""
     for name, fault in sent.acknowledged.items():
@@ -141,8 +148,10 @@ def examine(ledger: Ledger, found: Counter[str], sent: Sent, losses: Losses) -> 
         assert fault, f"{name} was refused or never sent, and is counted"
         losses.doubled[fault] += times > 1
     surely = len(sent.acknowledged) + len(sent.bulk)
-    accounted = ledger.accounted
-    assert accounted == ledger.accepted
+    accounted = ledger.accounted - ledger.withdrawn
+    assert ledger.accounted == ledger.accepted
+    taken_back = len(sent.withdrawing)
+    assert taken_back <= ledger.withdrawn <= taken_back + len(sent.doubtfully_withdrawing), (taken_back, ledger)
     assert surely <= accounted <= surely + len(sent.doubtful), (surely, accounted, len(sent.doubtful), ledger)
     assert accounted - found.total() == len(sent.bulk), "bulk events: each exactly once, in whatever state"
     assert not sent.unexpected, sent.unexpected[:5]
@@ -154,6 +163,8 @@ def merged(all_sent: list[Sent]) -> Sent:
         total.acknowledged.update(sent.acknowledged)
         total.doubtful.update(sent.doubtful)
         total.bulk.update(sent.bulk)
+        total.withdrawing |= sent.withdrawing
+        total.doubtfully_withdrawing |= sent.doubtfully_withdrawing
         total.unexpected += sent.unexpected
     return total
 
@@ -163,7 +174,7 @@ def endure(installation: Installation, faults: list[str], losses: Losses) -> Sen
     store, past = installation.store(), Past()
     history: list[Sent] = []
     while faults:
-        senders = Senders(installation.port, singles=6, bulks=2, past_times=past)
+        senders = Senders(installation.port, singles=6, bulks=2, past_times=past, withdrawers=1)
         history.append(senders.sent)
         senders.mark = faults[0]
         senders.start()
@@ -175,6 +186,8 @@ def endure(installation: Installation, faults: list[str], losses: Losses) -> Sen
             time.sleep(random.uniform(0, 1.0))
         del faults[:CHECK_EVERY]
         senders.stop()
+        balanced(installation, store)
+        until(lambda: open_of_who_withdrew(store) == 0, "all that was withdrawn is deleted", RECOVERY_S)
         ledger = balanced(installation, store)
         before = losses.lost.total(), losses.doubled.total()
         examine(ledger, named(store), merged(history), losses)

@@ -6,13 +6,15 @@
  * Promises, each with a test in tests/collector/test_beacon.py:
  * - Before consent nothing is sent. Consent is data-consent="granted" (a page that loads this only after consent) or
  *   footfall.consent(true). Only the value true grants.
+ * - Taking consent back, by footfall.consent(false) or footfall.optOut(), asks the collector to delete what it has of
+ *   this visitor today.
  * - Global Privacy Control, Do Not Track and the opt-out each end it, whatever was consented to; they are looked at
  *   before every single request.
  * - Nothing is stored but the opt-out, at the person's own wish, and it is a constant. There is no identifier.
  * - No cookie and no referring address goes along with a request, and no fragment of any address.
  *
  * Attributes: data-site (else the page's host name), data-consent, data-policy (version of the policy consented to),
- * data-endpoint (else api/event beside the script), data-outbound, data-downloads, data-404 (also on any other element,
+ * data-endpoint (else api/event beside the script; "withdraw" beside it is asked to delete), data-outbound, data-downloads, data-404 (also on any other element,
  * such as <meta data-404>).
  *
  * This file is the source; `python -m collector.beacon.build` makes footfall.min.js of it, which is what is served.
@@ -25,7 +27,7 @@
   const script = document.currentScript;
   const attributes = script.dataset;
   // Beside the script, so that a proxy may put both under a path of its own.
-  const endpoint = attributes.endpoint || new URL("api/event", script.src).href;
+  const endpoint = new URL(attributes.endpoint || new URL("api/event", script.src), location.href);
   const site = attributes.site || location.hostname;
 
   let granted = attributes.consent === "granted";
@@ -57,18 +59,26 @@
   };
   const OPT_OUT_S = 34560000;
 
-  // Whether it was sent. fetch and not sendBeacon, which takes the collector's cookies along, and with them those of a
-  // site that shares its domain. A string as body is text/plain, so browsers ask no preflight; keepalive outlives the
-  // page (Chromium 66, Safari 13, Firefox 133; older Firefox may lose what is sent while a page closes).
-  const send = (fields) => {
-    if (!isAllowed()) return false;
-    fetch(endpoint, {
+  // fetch and not sendBeacon, which takes the collector's cookies along, and with them those of a site that shares its
+  // domain. A string as body is text/plain, so browsers ask no preflight; keepalive outlives the page (Chromium 66,
+  // Safari 13, Firefox 133; older Firefox may lose what is sent while a page closes).
+  const post = (url, fields) =>
+    fetch(url, {
       method: "POST",
-      body: JSON.stringify({ ...fields, d: site, c: "1", v: attributes.policy }),
+      body: JSON.stringify({ ...fields, d: site }),
       keepalive: true,
       credentials: "omit",
       referrerPolicy: "no-referrer",
     }).catch(() => {});
+
+  // Fulfilled when everything sent so far has been answered.
+  let answered = Promise.resolve();
+
+  // Whether it was sent.
+  const send = (fields) => {
+    if (!isAllowed()) return false;
+    const answer = post(endpoint, { ...fields, c: "1", v: attributes.policy });
+    answered = answered.then(() => answer);
     return true;
   };
 
@@ -128,17 +138,24 @@
       send({ n: name, u: here(), p: options && options.props });
     });
 
-  // Withdrawing stops everything at once. It does not ask the collector to delete the open rows of the day: collectors
-  // of this version have no request for that, and what they would refuse is not sent.
+  // Stops everything at once, and has deleted what was sent: after the last answer, so that nothing comes in behind it.
+  // Who never consented has nothing to be deleted, and sends nothing.
+  const withdraw = () => {
+    if (isAllowed()) answered.then(() => post(new URL("withdraw", endpoint)));
+    granted = false;
+    viewed = "";
+  };
+
   footfall.consent = (given) => {
     // What was looked at without consent is not counted afterwards.
     if (granted !== (given === true)) begin();
-    granted = given === true;
-    if (granted) whenShown(view);
+    if (given !== true) return withdraw();
+    granted = true;
+    whenShown(view);
   };
 
   footfall.optOut = () => {
-    granted = false;
+    withdraw();
     keepOptOut(OPT_OUT_S);
   };
 

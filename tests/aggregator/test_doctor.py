@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from aggregator.doctor import MAX_WAITING, Finding, examine
+from aggregator.arrivals import Arrival, publish
+from aggregator.doctor import MAX_WAITING, conservation, examine
 from aggregator.endpoint import Endpoint
+from aggregator.finding import Finding
 from aggregator.store import Store
 from collector.keys import file_system_of
 from collector.settings import Settings, load
@@ -20,9 +24,10 @@ from collector.spool import Counted, Group, connect, open_spool
 from tests.aggregator.event_lines import event_lines
 from tests.collector.collecting import MEMORY
 
-CHECKS = ("data folder", "disk", "key folder", "swap", "country file", "store", "clocks", "backlog", "ledger", "sites")
+OF_HERE = (*("data folder", "disk", "permissions", "key folder", "swap", "country file", "clock", "trusted proxies"),)
+CHECKS = (*OF_HERE, "store", "store settings", "clocks", "backlog", "ledger", "sites", "proxies")
 # What the test machine is like is not ours to change.
-OF_THE_MACHINE = {"disk", "swap"}
+OF_THE_MACHINE = {"disk", "swap", "permissions"}
 Configured = Callable[..., Settings]
 
 
@@ -53,8 +58,9 @@ def test_all_checks_run_and_find_nothing_where_all_is_well(configured: Configure
 
 
 def test_a_finding_is_one_line_and_tells_what_to_do_only_where_it_fails() -> None:
-    assert str(Finding("disk", True, "2.0 GiB free", "free some")) == "ok   disk: 2.0 GiB free"
-    assert str(Finding("disk", False, "0.2 GiB free", "free some")) == "FAIL disk: 0.2 GiB free; free some"
+    assert str(Finding("disk", "ok", "2.0 GiB free", "free some")) == "ok      disk: 2.0 GiB free"
+    assert str(Finding("disk", "FINDING", "0.2 GiB free", "free some")) == "FINDING disk: 0.2 GiB free; free some"
+    assert str(Finding("rows", "remark", "2", "see", "P5 none")) == "remark  rows [P5]: 2; see"
 
 
 def test_a_data_folder_that_others_can_read_is_found(configured: Configured) -> None:
@@ -89,7 +95,7 @@ def test_a_country_file_that_is_not_there_is_found(configured: Configured, tmp_p
 
 def test_a_store_that_does_not_answer_is_one_finding_and_the_local_checks_are_told(configured: Configured) -> None:
     findings = found(configured(AGGREGATOR__STORE="clickhouse://me:s3cret@127.0.0.1:9/footfall"))
-    assert tuple(findings) == CHECKS[:6]
+    assert tuple(findings) == (*OF_HERE, "store")
     assert not findings["store"].is_well
     assert "s3cret" not in str(findings["store"])
 
@@ -142,3 +148,60 @@ def test_a_site_that_vanished_from_the_configuration_is_named(configured: Config
     finding = found(configured())["sites"]
     assert not finding.is_well
     assert finding.evidence.endswith("gone.example")
+
+
+def test_the_ledger_alone_is_a_line_for_each_term_and_one_for_the_sum(configured: Configured, store: Store) -> None:
+    store.insert_lines("open_events", event_lines(7, 3), tag="one", token="one")
+    told = {finding.check: finding for finding in conservation(configured())}
+    assert tuple(told) == (
+        *("received", "dropped", "invalid", "waiting", "open", "sealed", "late", "expired", "quarantined"),
+        *("withdrawn", "ledger"),
+    )
+    assert (told["received"].evidence, told["open"].evidence) == ("0", "3")
+    assert "store: drained 0, found 3" in told["ledger"].evidence
+    assert not told["ledger"].is_well
+
+
+def test_a_table_that_does_not_sync_its_inserts_is_found(configured: Configured, store: Store) -> None:
+    store.command("ALTER TABLE seals MODIFY SETTING fsync_after_insert = 0")
+    finding = found(configured())["store settings"]
+    store.command("ALTER TABLE seals MODIFY SETTING fsync_after_insert = 1")
+    assert not finding.is_well
+    assert finding.evidence == "seals lacks fsync_after_insert = 1"
+    assert found(configured())["store settings"].is_well
+
+
+def test_an_event_of_the_future_is_found(configured: Configured, store: Store) -> None:
+    store.command(
+        "INSERT INTO open_events (day, timezone, site, at) SELECT today() + 1, 'UTC', 'example.com', now() + 86400"
+    )
+    finding = found(configured())["clocks"]
+    assert not finding.is_well
+    assert "ahead of this clock" in finding.evidence
+
+
+def test_a_collector_on_loopback_that_trusts_no_proxy_is_a_remark(configured: Configured) -> None:
+    remark = found(configured())["trusted proxies"]
+    assert (remark.grade, remark.advice) == ("remark", "name the proxy before it in collector.trusted_proxies")
+    named = found(configured(COLLECTOR__TRUSTED_PROXIES="127.0.0.1/32"))["trusted proxies"]
+    assert (named.grade, named.evidence) == ("ok", "127.0.0.1/32")
+    assert found(configured(COLLECTOR__LISTEN="0.0.0.0:8000"))["trusted proxies"].grade == "ok"
+    assert found(configured(SITE__DOMAIN="localhost"))["trusted proxies"].grade == "ok"
+
+
+def test_a_site_whose_requests_all_come_from_one_network_is_named(configured: Configured, store: Store) -> None:
+    publish(store, [(1, "example.com", Arrival(time.time(), "accepted", "", behind_one_network=True))])
+    finding = found(configured())["proxies"]
+    assert not finding.is_well
+    assert finding.evidence.endswith("example.com")
+
+
+def test_memory_that_cannot_be_locked_is_found(configured: Configured) -> None:
+    before = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, before[1]))
+    try:
+        finding = found(configured())["permissions"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, before)
+    assert not finding.is_well
+    assert "only 0 bytes may be locked into memory" in finding.evidence

@@ -17,6 +17,7 @@ from collector.event import Event
 from collector.hit import hit_of, parsed_json
 from collector.keys import Keys
 from collector.pipeline import Dropped, Parts, event_of
+from collector.places import Places
 from collector.settings import Settings, load
 from tests.bench.collecting import configuration, folders
 from tests.bench.running import free_port
@@ -36,7 +37,8 @@ def models(of: Settings) -> list[Event]:
     """One event for each request of `traffic`, as the collector derives it."""
     clock = SystemClock()
     keys = Keys(of.privacy.key_dir, of.privacy.grace_minutes * 60, clock)
-    parts = Parts(Countries(of.collector.country_file), Clients(), keys, of.collector.trusted_proxies)
+    places = Places(Countries(of.collector.country_file), of.collector.trusted_proxies)
+    parts = Parts(places, Clients(), keys)
     derived = [_derived(request, of, parts, clock.wall()) for request in requests()]
     return [event for event in derived if not isinstance(event, Dropped)]
 

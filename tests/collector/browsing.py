@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from collector.spool import connect
 from tests.collector.collecting import DEADLINE_S, Collector, Outcome, until
 
 if TYPE_CHECKING:
@@ -161,6 +162,15 @@ class Arrivals:
 
     def requests(self) -> Counter[Outcome]:
         return Counter({key: count for key, count in self.collector.counters().items() if key[0] == self.site})
+
+    def withdrawals(self) -> list[tuple[int, int]]:
+        """Generation and visitor of each withdrawal that waits for a drainer."""
+        found: list[tuple[int, int]] = []
+        for file in sorted(self.collector.spool_dir.glob("spool-*.sqlite")):
+            with contextlib.closing(connect(file)) as connection:
+                rows = connection.execute("SELECT generation, visitor FROM withdrawals WHERE site = ?", (self.site,))
+                found += [(int(generation), int(visitor)) for generation, visitor in rows]
+        return found
 
     def wait_for(self, count: int) -> None:
         until(lambda: len(self.events()) >= count, f"{count} events arrived, not {self.seen()}")

@@ -6,6 +6,7 @@ spool holds afterwards is compared, byte by byte.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import itertools
 import json
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 from collector.consent import has_opted_out, refusal_of
 from collector.settings import ConsentRules, Site
 from collector.spool import connect
-from tests.collector.collecting import FIREFOX, Collector, running
+from tests.collector.collecting import FIREFOX, Collector, running, until
 
 Headers = tuple[tuple[str, str], ...]
 ABSENT = object()
@@ -173,13 +174,13 @@ DROPPED: tuple[tuple[Case, str], ...] = (
 
 
 def everything_but_counters(collector: Collector) -> list[tuple[str, list[object]]]:
-    """All rows of all tables of the spool but `counters`, heartbeat aside."""
+    """All rows of all tables of the spool but `counters` and `arrivals`, heartbeat aside."""
     rows: list[tuple[str, list[object]]] = []
     for file in sorted(collector.spool_dir.glob("spool-*.sqlite")):
         connection = connect(file)
         tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         for (table,) in tables:
-            if table not in {"counters", "facts"}:
+            if table not in {"arrivals", "counters", "facts"}:
                 rows.append((table, connection.execute(f"SELECT * FROM {table}").fetchall()))
         rows.append(("facts", connection.execute("SELECT * FROM facts WHERE name != 'heartbeat'").fetchall()))
         connection.close()
@@ -187,13 +188,25 @@ def everything_but_counters(collector: Collector) -> list[tuple[str, list[object
 
 
 @pytest.mark.parametrize(("case", "reason"), DROPPED, ids=[reason for _, reason in DROPPED])
-def test_a_drop_changes_one_counter_and_nothing_else(collector: Collector, case: Case, reason: str) -> None:
+def test_a_drop_changes_one_counter_and_what_the_site_last_saw_and_nothing_else(
+    collector: Collector, case: Case, reason: str
+) -> None:
     rows, counters, files = everything_but_counters(collector), collector.counters(), folder(collector)
     with collector.connection() as connection:
         assert sent(connection, case) == f"dropped; reason={reason}"
     assert collector.counters() - counters == Counter({(case.site, "dropped", reason): 1})
+    until(lambda: last_of(collector, case.site) == ("dropped", reason), "the site's last request is told")
     assert everything_but_counters(collector) == rows
     assert folder(collector) == files
+
+
+def last_of(collector: Collector, site: str) -> tuple[str, str]:
+    """Outcome and reason of the site's last request: with its time all that is kept of it, for a day at most."""
+    (file,) = collector.spool_dir.glob("spool-*.sqlite")
+    with contextlib.closing(connect(file)) as connection:
+        found = connection.execute("SELECT * FROM arrivals WHERE site = ?", (site,)).fetchone()
+        assert len(found or (0,) * 6) == len(("site", "at", "outcome", "reason", "behind_one_network", "changed"))
+        return ("", "") if found is None else (str(found[2]), str(found[3]))
 
 
 def folder(collector: Collector) -> list[str]:

@@ -22,11 +22,14 @@ from aggregator.backlog import Backlog, opened
 from collector.spool import (
     ANSWER_LIFE_S,
     MAX_ROW_EVENTS,
+    WITHDRAWAL_LIFE_S,
+    Arrived,
     Counted,
     Group,
     Spool,
     SpoolError,
     SpoolFullError,
+    Withdrawn,
     answer_to,
     connect,
     open_spool,
@@ -437,3 +440,88 @@ def test_the_write_ahead_log_is_synced_before_the_answer_is_written(tmp_path: Pa
         synced = max(index for index, (call, _) in enumerate(between) if call in {"fdatasync", "fsync"})
         assert written < synced, between
         earlier = place
+
+
+# --- withdrawals and arrivals ---------------------------------------------------------------------------------------
+
+
+def withdrawal(visitor: int, at: float = NOW) -> Group:
+    made = Group()
+    made.withdrawals[Withdrawn(DAY.isoformat(), "UTC", "example.com", 2**64 - 1, visitor)] = at
+    return made
+
+
+def withdrawals(spool: Spool) -> list[tuple[int, float]]:
+    """Visitor and time of each, in the order of their ids."""
+    with contextlib.closing(Backlog(spool.file)) as backlog:
+        return [(each.visitor, each.at) for each in backlog.withdrawals(DAY, "UTC", NOW * 2, 100)]
+
+
+def test_equal_withdrawals_are_one_with_the_later_time(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, ROOMY)
+    for visitor, at in ((2**64 - 1, NOW), (7, NOW), (2**64 - 1, NOW + 5)):
+        spool.commit(withdrawal(visitor, at), at)
+    assert withdrawals(spool) == [(7, NOW), (2**64 - 1, NOW + 5)]
+    spool.close()
+
+
+def test_a_withdrawal_asked_for_again_meanwhile_is_not_forgotten(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, ROOMY)
+    spool.commit(withdrawal(7), NOW)
+    with contextlib.closing(Backlog(spool.file)) as backlog:
+        carried_out = backlog.withdrawals(DAY, "UTC", NOW, 100)
+        spool.commit(withdrawal(7, NOW + 1), NOW + 1)
+        backlog.forget_withdrawals(DAY, "UTC", carried_out)
+    assert withdrawals(spool) == [(7, NOW + 1)]
+    spool.close()
+
+
+def test_a_full_spool_takes_no_withdrawal(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, 1)
+    with pytest.raises(SpoolFullError):
+        spool.commit(withdrawal(7), NOW)
+    assert withdrawals(spool) == []
+    spool.close()
+
+
+def test_withdrawals_and_arrivals_are_forgotten_when_nothing_of_their_time_is_open(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, ROOMY)
+    given = withdrawal(7)
+    given.arrivals["example.com"] = Arrived(NOW, "accepted", "", False)
+    spool.commit(given, NOW)
+    spool.beat(NOW + ANSWER_LIFE_S)
+    with contextlib.closing(Backlog(spool.file)) as backlog:
+        assert backlog.arrivals_since(0) == ([("example.com", Arrived(NOW, "accepted", "", False))], 1)
+        spool.beat(NOW + ANSWER_LIFE_S + 1)
+        assert backlog.arrivals_since(0) == ([], 0)
+    spool.beat(NOW + WITHDRAWAL_LIFE_S)
+    assert withdrawals(spool) == [(7, NOW)]
+    spool.beat(NOW + WITHDRAWAL_LIFE_S + 1)
+    assert withdrawals(spool) == []
+    spool.close()
+
+
+def test_the_last_request_of_a_site_is_told_once_and_again_when_it_changes(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, ROOMY)
+    with contextlib.closing(Backlog(spool.file)) as backlog:
+        for number, site in enumerate(("example.com", "example.org", "example.com"), 1):
+            given = Group()
+            given.arrivals[site] = Arrived(NOW + number, "dropped", "bot", True)
+            spool.commit(given, NOW)
+        told, commit = backlog.arrivals_since(1)
+        assert {site: arrived.at - NOW for site, arrived in told} == {"example.com": 3, "example.org": 2}
+        assert backlog.arrivals_since(commit) == ([], commit)
+    spool.close()
+
+
+def test_a_file_of_an_earlier_version_is_read_and_loses_nothing(tmp_path: Path) -> None:
+    """Its worker is gone, so nobody but the drainer opens it."""
+    spool = open_spool(tmp_path, ROOMY)
+    spool.commit(group(b'{"a":1}'), NOW)
+    spool.close()
+    with contextlib.closing(connect(spool.file)) as connection:
+        connection.executescript("DROP TABLE withdrawals; DROP TABLE arrivals")
+    with opened(tmp_path) as (backlog,):
+        assert backlog.withdrawal_days() == []
+        assert backlog.arrivals_since(0) == ([], 0)
+        assert backlog.ledger()["waiting"] == 1

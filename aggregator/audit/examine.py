@@ -1,0 +1,61 @@
+"""Runs every check of an installation, one finding each.
+
+Invariants: a check that could not be made is a finding, never silence; the checks of the machine are made and told
+also where the store does not answer.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+
+from aggregator.audit import files, keys, machine, open_days, public_side, rows, schema, server, spools, values
+from aggregator.audit.check import Check, Installation, Machine, StoredCheck, Verdict, found
+from aggregator.finding import Finding
+from aggregator.store import StoreRefused, StoreUnavailable, open_store
+from collector.fault import Fault, one_line
+from collector.settings import Settings
+
+OF_THE_MACHINE: tuple[Check, ...] = (
+    *files.CHECKS,
+    *keys.CHECKS,
+    *spools.CHECKS,
+    *machine.CHECKS,
+    *public_side.CHECKS,
+)
+OF_THE_STORE: tuple[StoredCheck, ...] = (
+    *schema.CHECKS,
+    *rows.CHECKS,
+    *values.CHECKS,
+    *open_days.CHECKS,
+    *keys.STORED_CHECKS,
+    *spools.STORED_CHECKS,
+    *server.CHECKS,
+)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Every check in turn."""
+    alone = Machine(settings)
+    for check in OF_THE_MACHINE:
+        yield _made(check.name, check.promise, lambda look=check.look: look(alone))  # type: ignore[misc]  # bound at once
+    try:
+        store = open_store(settings, wait_s=5.0)
+    except (StoreUnavailable, StoreRefused) as fault:
+        evidence = f"{one_line(fault)}; {len(OF_THE_STORE)} checks were not made"
+        yield Finding("store", "FINDING", evidence, "start `footfall serve`, then audit again")
+        return
+    whole = Installation(settings, store=store)
+    try:
+        for stored in OF_THE_STORE:
+            yield _made(stored.name, stored.promise, lambda look=stored.look: look(whole))  # type: ignore[misc]  # bound at once
+    finally:
+        store.close()
+
+
+def _made(name: str, promise: str, look: Callable[[], Verdict]) -> Finding:
+    try:
+        verdict = look()
+    except (Fault, OSError, ValueError, sqlite3.Error) as fault:
+        verdict = found(f"could not be looked at: {one_line(fault)}", "audit as the user that Footfall runs as")
+    return Finding(name, verdict.grade, verdict.evidence, verdict.advice, promise)

@@ -1,0 +1,74 @@
+"""What may be stored, field by field, by the names of its columns, and what becomes of it when a day is over.
+
+Invariant, held by tests/collector/test_policy.py against the migrations: every column of the open day and of the trends
+is named here, and no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+# "groups": only in numbers about groups, from the seal of its day on. "destroyed": with the events of its day.
+Afterwards = Literal["groups", "destroyed"]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Fields of one purpose. `name` is their key in every language; `dimensions` the lists of values made of them."""
+
+    name: str
+    fields: tuple[str, ...]
+    afterwards: Afterwards
+    dimensions: tuple[str, ...] = ()
+
+
+OPEN_DAY = (
+    Kept("moment", ("day", "timezone", "at", "inserted"), "groups"),
+    Kept("site", ("site",), "groups"),
+    Kept("pseudonyms", ("visitor", "network", "generation"), "destroyed"),
+    Kept("page", ("path",), "groups", ("page",)),
+    Kept("host", ("hostname",), "destroyed"),
+    Kept("origin", ("source", "channel", "campaign"), "groups", ("source", "campaign")),
+    Kept("country", ("country",), "groups", ("country",)),
+    Kept("browser", ("browser", "browser_version"), "groups", ("browser", "browser_version")),
+    Kept("system", ("os", "os_version"), "groups", ("os", "os_version")),
+    Kept("device", ("device", "screen"), "groups", ("device", "screen")),
+    Kept("language", ("language",), "groups", ("language",)),
+    Kept("event", ("kind", "name"), "groups", ("event",)),
+    Kept("properties", ("properties",), "destroyed"),
+    Kept("attention", ("engaged_ms",), "groups"),
+    Kept("scroll", ("scroll",), "destroyed"),
+    Kept("delivery", ("batch", "position"), "destroyed"),
+    Kept("unused", ("network_operator", "variant"), "destroyed"),
+)
+
+MEASURES = ("visitors", "visits", "views", "events", "bounces", "engaged_s")
+_OF_A_DAY = ("day", "timezone", "seal", "keep_until", "site")
+TRENDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "trend": (*_OF_A_DAY, "hour", "span", *MEASURES),
+        "breakdown": (*_OF_A_DAY, "dimension", "parent", "value", *MEASURES),
+        "coverage": ("day", "site", "outcome", "reason", "spool", "requests"),
+    }
+)
+
+LAST_REQUEST = ("site", "spool", "at", "outcome", "reason", "behind_one_network")
+"""What is known of each site's last request, for its operator's page that waits for a first one."""
+
+WITHDRAWAL = ("day", "timezone", "site", "generation", "visitor", "at", "committed_at")
+"""What finds the events of somebody who asked for their deletion, until that is done."""
+
+NEVER = (
+    "address",
+    "user_agent",
+    "cookies",
+    "user_ids",
+    "fragment",
+    "query_parameters",
+    "referring_page",
+    "links_between_days_or_sites",
+)
+"""What no field has room for; each is a sentence in every language."""

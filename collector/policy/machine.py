@@ -1,0 +1,111 @@
+"""GET /privacy.json: the facts about one site, for machines. The keys are stable; a new one may be added, and a changed
+meaning changes `format`.
+
+- `format` 1. `software`: {`name`, `version` (null where it is not installed as a package)}
+- `site`, `development` (true for localhost and *.test), `timezone` (whose days are counted)
+- `purpose` "audience_measurement"
+- `consent`: {`required` true, `sources`: of "field" (the page says so with each event) and "assumed" (the operator
+  declared that pages load the counting only after consent), `policy_version` (that must have been consented to, or
+  null), `refusals`: what wins over any consent, of "gpc", "dnt", "opt_out_cookie", "explicit"}
+- `opt_out`: {`cookie`, `value`, `max_age_days`}
+- `open_day`: {`fields`: [{`group`, `fields` (columns), `after_sealing` "groups" or "destroyed", `dimensions`}],
+  `destroyed_after`: {`event` "sealed", `not_before` "end_of_day", `grace_minutes`, `at_most_days_on_collector`,
+  `at_most_days_in_store`}}
+- `keys`: {`stored_in` "memory", `destroyed_after`: {`event` "end_of_day", `grace_minutes`, `at_most_days` (that of a
+  day already over when its first event came, which waits for its seal)}}
+- `trends`: {`fields`: {table: columns}, `measures`, `dimensions`, `k`, `k_counts` "networks", `level` "rounded" or
+  "exact", `subtraction_can_isolate_people`}
+- `last_request`: {`fields`, `at_most_days`}: what is known of the site's last request, of nobody's in particular
+- `withdrawals`: {`fields`, `at_most_days`}: what finds the events of somebody who asked for their deletion, until then
+- `retention`: {`trends`, `hours`, `coverage`: each {"months": n} or {"days": n}}
+- `never_kept`: names of what no field has room for. `kept_query_parameters`: {`as_source`, `in_path`}
+- `readers` ["operator"], `recipients` [] (the software passes nothing on), `store` "embedded" or "clickhouse"
+- `reporting_servers`: whether the site's own servers may report visits, too
+- `country_source`: {`name`, `url`}
+"""
+
+from __future__ import annotations
+
+from collector.page import SOURCE_PARAMETERS
+from collector.policy.collected import LAST_REQUEST, MEASURES, NEVER, OPEN_DAY, TRENDS, WITHDRAWAL
+from collector.policy.facts import LAST_REQUEST_DAYS, OPT_OUT_DAYS, Policy, Term
+from collector.policy.opt_out import NAME
+
+FORMAT = 1
+
+
+def document_of(policy: Policy) -> dict[str, object]:
+    """`policy` as a JSON object, its keys as documented above."""
+    return {
+        "format": FORMAT,
+        "software": {"name": "footfall", "version": policy.software_version},
+        "site": policy.site,
+        "development": policy.is_development,
+        "timezone": policy.timezone,
+        "purpose": "audience_measurement",
+        "consent": _consent(policy),
+        "opt_out": {"cookie": NAME, "value": "1", "max_age_days": OPT_OUT_DAYS},
+        "open_day": _open_day(policy),
+        "keys": _keys(policy),
+        "trends": _trends(policy),
+        "last_request": {"fields": LAST_REQUEST, "at_most_days": LAST_REQUEST_DAYS},
+        "withdrawals": {"fields": WITHDRAWAL, "at_most_days": policy.fail_safe_days},
+        "retention": {
+            "trends": _term(policy.retention.trends),
+            "hours": _term(policy.retention.hours),
+            "coverage": _term(policy.retention.coverage),
+        },
+        "never_kept": NEVER,
+        "kept_query_parameters": {"as_source": sorted(SOURCE_PARAMETERS), "in_path": policy.allowed_parameters},
+        "readers": ["operator"],
+        "recipients": [],
+        "store": policy.store,
+        "reporting_servers": policy.has_reporting_servers,
+        "country_source": {"name": policy.country_source.name, "url": policy.country_source.url},
+    }
+
+
+def _consent(policy: Policy) -> dict[str, object]:
+    rules = policy.consent
+    return {
+        "required": True,
+        "sources": [name for name, enabled in (("field", rules.field), ("assumed", rules.assumed)) if enabled],
+        "policy_version": policy.policy_version,
+        "refusals": ["gpc", *(["dnt"] if rules.respect_dnt else []), "opt_out_cookie", "explicit"],
+    }
+
+
+def _open_day(policy: Policy) -> dict[str, object]:
+    fields = [
+        {"group": kept.name, "fields": kept.fields, "after_sealing": kept.afterwards, "dimensions": kept.dimensions}
+        for kept in OPEN_DAY
+    ]
+    destroyed = {
+        "event": "sealed",
+        "not_before": "end_of_day",
+        "grace_minutes": policy.grace_minutes,
+        "at_most_days_on_collector": policy.fail_safe_days,
+        "at_most_days_in_store": policy.fail_safe_days,
+    }
+    return {"fields": fields, "destroyed_after": destroyed}
+
+
+def _keys(policy: Policy) -> dict[str, object]:
+    destroyed = {"event": "end_of_day", "grace_minutes": policy.grace_minutes, "at_most_days": policy.fail_safe_days}
+    return {"stored_in": "memory", "destroyed_after": destroyed}
+
+
+def _trends(policy: Policy) -> dict[str, object]:
+    return {
+        "fields": dict(TRENDS),
+        "measures": MEASURES,
+        "dimensions": [dimension for kept in OPEN_DAY for dimension in kept.dimensions],
+        "k": policy.k,
+        "k_counts": "networks",
+        "level": policy.level,
+        "subtraction_can_isolate_people": policy.level == "exact",
+    }
+
+
+def _term(term: Term) -> dict[str, int]:
+    return {term.unit: term.number}

@@ -1,0 +1,85 @@
+"""POST /api/withdraw: deletes the visitor's open rows. Always allowed: no consent, GPC or opt-out is looked at.
+
+The visitor is known by nothing but what an event makes of a request: the token of (site, truncated address, User-Agent)
+under each key that lives on this machine for the site's time zone. Days whose key is gone are over: their rows are
+sealed, or will be within the grace, and nothing can be told apart in them any more. No key is made for it.
+
+The 202 comes after the tokens are on disk and synced, as with an event; the drainer carries the withdrawal out and
+deletes them. Nothing else is kept of it: no counter, no log line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from collector.body import Receive, Refused
+from collector.clock import Clock
+from collector.endpoints import (
+    PREFLIGHT,
+    UNKNOWN_SITE,
+    Answer,
+    Collecting,
+    Scope,
+    Send,
+    cors,
+    fault_answer,
+    headers_of,
+    peer_of,
+    respond,
+    tell,
+)
+from collector.hit import BadRequest, event_fields, site_field
+from collector.pipeline import Parts
+from collector.settings import Site
+from collector.spool import SpoolError, Withdrawn
+
+WITHDRAWN = Answer(202, b"withdrawn")
+
+
+class WithdrawalEndpoint:
+    """Takes `{"d": site}` as JSON, whatever Content-Type it says."""
+
+    def __init__(self, collecting: Collecting) -> None:
+        self._collecting = collecting
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        collecting, headers = self._collecting, headers_of(scope)
+        if scope["method"] != "POST":
+            is_preflight = scope["method"] == "OPTIONS"
+            await respond(send, 204 if is_preflight else 405, [*cors(headers), *PREFLIGHT], b"")
+            return
+        try:
+            body = await collecting.bodies.read(receive, headers, collecting.settings.collector.max_body_bytes)
+            answer = await self._withdraw(site_field(event_fields(body)), peer_of(scope), headers)
+        except (Refused, BadRequest, SpoolError) as fault:
+            answer = await fault_answer(collecting, fault)
+        await tell(send, answer, cors(headers))
+
+    async def _withdraw(self, domain: str, peer: str | None, headers: Mapping[bytes, bytes]) -> Answer:
+        collecting = self._collecting
+        site = collecting.settings.sites.get(domain)
+        if site is None:
+            collecting.count("", "UTC", collecting.clock.wall(), "invalid", "unknown_site")
+            await collecting.committer.committed()
+            return UNKNOWN_SITE
+        withdrawals = withdrawals_of(site, peer, headers, collecting.parts, collecting.clock)
+        if withdrawals:
+            collecting.committer.group_for_withdrawals().withdrawals.update(withdrawals)
+            await collecting.committer.committed()
+        return WITHDRAWN
+
+
+def withdrawals_of(
+    site: Site, peer: str | None, headers: Mapping[bytes, bytes], parts: Parts, clock: Clock
+) -> dict[Withdrawn, float]:
+    """What the visitor may have open on this machine, each with the time (Unix seconds) of the request."""
+    place = None if peer is None else parts.places.behind(peer, headers.get(b"x-forwarded-for"))
+    agent = headers.get(b"user-agent")
+    if place is None or not agent:
+        return {}
+    at = round(clock.wall(), 3)  # As an event's time is stored: what came in the same millisecond came before.
+    living = parts.keys.living(site.timezone, site.domain, place.host, place.network, agent.decode("latin-1"))
+    return {
+        Withdrawn(day.isoformat(), site.timezone, site.domain, tokens.generation, tokens.visitor): at
+        for day, tokens in living
+    }
