@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from collector.clock import SystemClock
 from collector.fault import Fault, one_line
 from collector.settings import Settings, SettingsError, load
 from collector.startup import check_collector, check_free, lock_data, readiness_of, wait_for_lock
+from dashboards.demo.options import add_options, month_arguments
 
 if TYPE_CHECKING:
     from aggregator.finding import Finding
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 DEFAULT_DATA = Path("footfall-data")
 DEFAULT_CONFIG = Path("footfall.toml")
 JOBS = ("drain", "seal")
+# How the demo's visitors get the token made for this run: neither a file nor a command line tells it.
+DEMO_TOKEN = "FOOTFALL_DEMO_TOKEN"  # noqa: S105  its name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,6 +69,49 @@ def serve(settings: Settings, options: argparse.Namespace) -> int:
         wait_for_lock(left_behind)
     supervisor = Supervisor(_parts(settings, options), is_reloadable=lambda: _is_usable(options))
     return supervisor.run(started=lambda: print(_welcome(settings), flush=True))
+
+
+def demo(settings: Settings, options: argparse.Namespace) -> int:
+    """All of it with a small shop and a month of visits, to look at; Ctrl-C ends it."""
+    from collector.ingest_token import add_ingest_token
+    from collector.supervisor import Child, Supervisor
+    from dashboards.demo.folder import SITE
+
+    if options.part is not None:
+        return _demo_part(settings, options)
+    _check_machine(settings)
+    check_free(options.shop, "--shop")
+    os.environ[DEMO_TOKEN] = add_ingest_token(options.config, "demo", SITE, trusted_addresses=True)
+    shop = _command("demo", options, "--part", "shop", "--shop", str(options.shop))
+    visitors = _command(
+        "demo", options, "--part", "visitors", "--shop", str(options.shop), *month_arguments(options, time.time())
+    )
+    children = [
+        *_parts(settings, options),
+        Child("shop", shop, is_ready=readiness_of(options.shop), is_reloaded=False),
+        Child("visitors", visitors, is_reloaded=False),
+    ]
+    return Supervisor(children, is_reloadable=lambda: False).run(started=lambda: None)
+
+
+def _demo_part(settings: Settings, options: argparse.Namespace) -> int:
+    """The shop or the visitors, as processes of their own."""
+    from dashboards.access import People
+    from dashboards.demo.shop import serve as serve_shop
+    from dashboards.demo.visitors import Month, Visitors, welcome
+
+    if options.part == "shop":
+        serve_shop(options.shop)
+        return 0
+
+    def ready() -> str:
+        # On a terminal or not: the demo's installation is new, so that there is always a link.
+        link = People(settings.data).users.owner_link(is_terminal=True)
+        return welcome(options.shop, _sign_in_address(settings, link or ""))
+
+    month = Month(options.started, options.days, options.visits_per_day, options.seed)
+    Visitors(settings, os.environ[DEMO_TOKEN], month, _told_to_stop()).run(ready)
+    return 0
 
 
 def collect(settings: Settings, options: argparse.Namespace) -> int:
@@ -205,6 +252,46 @@ def token_remove(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
+def user_add(settings: Settings, options: argparse.Namespace) -> int:
+    """Makes a user and prints the link that signs it in once, within a day."""
+    from dashboards.access import People
+
+    if options.site is not None and options.site not in settings.sites:
+        raise Fault(f"there is no site {options.site} in the configuration; add it first")
+    print(_sign_in_address(settings, People(settings.data).users.add(options.name, options.role, options.site)))
+    return 0
+
+
+def user_list(settings: Settings, options: argparse.Namespace) -> int:
+    """Names, roles and sites of those who may sign in."""
+    from dashboards.access import People
+
+    for user in People(settings.data).users.list():
+        print(user.name, user.role, user.site or "(all sites)", sep="\t")
+    return 0
+
+
+def user_link(settings: Settings, options: argparse.Namespace) -> int:
+    """Prints a fresh link for a user: it signs in once, within a day."""
+    from dashboards.access import People
+
+    print(_sign_in_address(settings, People(settings.data).users.link(options.name)))
+    return 0
+
+
+def user_remove(settings: Settings, options: argparse.Namespace) -> int:
+    """Ends a user, its sessions and its links, at once."""
+    from dashboards.access import People
+
+    if not People(settings.data).users.remove(options.name):
+        raise Fault(f"there is no user named {options.name}; `footfall user list` shows all")
+    return 0
+
+
+def _sign_in_address(settings: Settings, token: str) -> str:
+    return f"http://{settings.dashboards.listen}/sign-in/{token}"
+
+
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
@@ -228,6 +315,7 @@ def _parser() -> argparse.ArgumentParser:
     served = add("serve", serve)
     served.add_argument("--listen", metavar="HOST:PORT", help="the public side (default: 127.0.0.1:8000)")
     served.add_argument("--dashboards", metavar="HOST:PORT", help="the internal side (default: 127.0.0.1:8001)")
+    _add_demo(commands)
     add("collect", collect)
     add("store", store)
     add("aggregate", aggregate).add_argument("--job", choices=JOBS, help="only this one (default: both)")
@@ -253,7 +341,34 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("list", token_list, tokens)
     add("remove", token_remove, tokens).add_argument("name", help="as `footfall token list` shows it")
+    users = commands.add_parser("user", help="people who sign in").add_subparsers(required=True, metavar="ACTION")
+    added = add("add", user_add, users)
+    added.add_argument("name", help="what `footfall user list` shows")
+    added.add_argument(
+        "--role", default="viewer", choices=("viewer", "analyst", "admin"), help="what it may do (default: %(default)s)"
+    )
+    added.add_argument("--site", help="this site only")
+    add("list", user_list, users)
+    add("link", user_link, users).add_argument("name", help="as `footfall user list` shows it")
+    add("remove", user_remove, users).add_argument("name", help="as `footfall user list` shows it")
     return parser
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Not with the options of the others: its data folder is another, and its configuration its own."""
+    summary = (demo.__doc__ or "").splitlines()[0]
+    command = commands.add_parser("demo", help=summary, description=summary)
+    command.set_defaults(run=demo, settings=_demo_settings)
+    add_options(command)
+
+
+def _demo_settings(options: argparse.Namespace) -> Settings:
+    from dashboards.demo.folder import forget_surroundings, made_fresh
+
+    if options.part is None:
+        forget_surroundings()
+        options.config = made_fresh(options.data)
+    return _settings(options)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -337,20 +452,24 @@ def _is_usable(options: argparse.Namespace) -> bool:
 
 
 def _welcome(settings: Settings) -> str:
-    """What a newcomer needs next: where it listens, and, on a development site, two lines to try."""
+    """What a newcomer needs next: where it listens, how to sign in and, on a development site, two lines to try."""
     from dashboards.access import People
+    from dashboards.snippet import curl_line
 
     people = People(settings.data)
     public, internal = f"http://{settings.collector.listen}", f"http://{settings.dashboards.listen}"
     lines = [f"Footfall counts on {public} (public) and answers on {internal} (internal)."]
+    token = people.users.owner_link(is_terminal=sys.stdout.isatty())
+    if token is None:
+        lines.append("Sign in with a link of: footfall user link owner")
+    else:
+        lines += ["Sign in (this link works once, within an hour):", f"  {_sign_in_address(settings, token)}"]
     site = next((site for site in settings.sites.values() if site.is_development), None)
     if site is not None:
-        event = json.dumps({"n": "pageview", "u": f"http://{site.domain}/", "d": site.domain, "c": "1"})
-        agent = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
         bearer = people.development_token(site.domain)
         lines += [
             "Send a first event:",
-            f"  curl -i {public}/api/event -A '{agent}' -d '{event}'",
+            f"  {curl_line(settings, site)}",
             "See it:",
             f"  curl -H 'Authorization: Bearer {bearer}' '{internal}/api/stats?site={site.domain}'",
         ]

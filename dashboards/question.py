@@ -1,4 +1,4 @@
-"""What is asked of `/api/stats`: the query string as a checked `Question`, or a `BadQuestion` that names the field.
+"""What is asked: the query string of `/api/stats` as a checked `Question`, or a `BadQuestion` that names the field.
 
 Invariants: a fault never repeats a value; what this version cannot answer is refused and never left out silently, so
 that no number is mistaken for another one's.
@@ -34,12 +34,12 @@ class BadQuestion(Exception):
 
 @dataclass(frozen=True)
 class Question:
-    """One site's days from `first` to `last`, both included; `dimension` None asks for totals alone."""
+    """One site's days from `first` to `last`, both included; without `dimensions` it asks for totals alone."""
 
     site: Site
     first: date
     last: date
-    dimension: str | None
+    dimensions: tuple[str, ...]
     limit: int
 
 
@@ -76,7 +76,7 @@ def question_of(values: Mapping[str, str], site: Site, today: date) -> Question:
         raise BadQuestion(400, "from must not be later than to")
     if (last - first).days >= MAX_DAYS:
         raise BadQuestion(400, f"from must be less than {MAX_DAYS} days before to")
-    return Question(site, first, last, _dimension(values.get("dimension")), _limit(values.get("limit")))
+    return Question(site, first, last, _dimensions(values.get("dimension")), _limit(values.get("limit")))
 
 
 def _day(name: str, text: str) -> date:
@@ -88,11 +88,11 @@ def _day(name: str, text: str) -> date:
     raise BadQuestion(400, f"{name} must be a day, written 2026-05-31")
 
 
-def _dimension(text: str | None) -> str | None:
+def _dimensions(text: str | None) -> tuple[str, ...]:
     known = [dimension.name for dimension in DIMENSIONS]
     if text is not None and text not in known:
         raise BadQuestion(400, f"dimension must be one of {', '.join(known)}")
-    return text
+    return () if text is None else (text,)
 
 
 def _limit(text: str | None) -> int:

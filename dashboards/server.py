@@ -24,6 +24,7 @@ def serve(settings: Settings) -> None:
 
     The worker reads the configuration that FOOTFALL_CONFIG and FOOTFALL_DATA name.
     """
+    forbid_core_dumps()
     Granian(
         "dashboards.server:worker",
         factory=True,

@@ -1,4 +1,4 @@
-"""The answer of `/api/stats`: a site's sealed days from the trends, and today from the live view.
+"""A site's sealed days from the trends, and today from the live view: the one answer that pages and JSON are made of.
 
 Invariants:
 - Numbers come from the views `trend`, `breakdown` and `coverage` and from the live view, and from nothing else.
@@ -10,25 +10,86 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
 from importlib.resources import files
-from typing import Any
+from typing import Literal
 
-from aggregator.live import Live, LiveView
+from aggregator.live import Cell, Live, LiveView, Measures
 from aggregator.store import Store
 from dashboards.question import Question
 
-MEASURES = ("visitors", "visits", "views", "events", "bounces", "engaged_s")
-Row = Sequence[Any]  # what ClickHouse answers: its types are those of the statement's columns
+State = Literal["sealed", "fewer than k", "today", "not sealed"]
 
 
-def stats(store: Store, live: LiveView, question: Question, today: date) -> dict[str, object]:
-    """Plain data for JSON. `today` is the site's own. Raises what `Store` raises."""
-    site = question.site
+@dataclass(frozen=True)
+class Day:
+    """One day that was asked for; `measures` where it is "sealed". A past day may stay "not sealed" for ever: one
+    without any event in its time zone is never sealed."""
+
+    day: date
+    state: State
+    measures: Measures | None
+
+
+@dataclass(frozen=True)
+class Span:
+    """`hours` hours of a day from `hour` on, with k networks of their own."""
+
+    hour: int
+    hours: int
+    measures: Measures
+
+
+@dataclass(frozen=True)
+class Requests:
+    """How many requests had one outcome, each day's in tens."""
+
+    outcome: str
+    reason: str
+    requests: int
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What a question is answered. `spans` only of a single day that is over, `values` by the dimensions asked for,
+    `live` where the question reaches to today."""
+
+    question: Question
+    total: Measures | None
+    days: tuple[Day, ...]
+    spans: tuple[Span, ...] | None
+    values: Mapping[str, tuple[Cell, ...]]
+    live: Live | None
+    coverage: tuple[Requests, ...]
+
+
+def stats(store: Store, live: LiveView | None, question: Question, today: date) -> Stats:
+    """The answer; `today` is the site's own. Without `live` it is of sealed days alone. Raises what `Store` raises."""
     days = _days(store, question, today)
-    answer: dict[str, object] = {
+    return Stats(
+        question,
+        total_of(days),
+        days,
+        _spans(store, question) if question.first == question.last < today else None,
+        _values(store, question) if question.dimensions else {},
+        live.of(question.site) if live is not None and question.last == today else None,
+        _coverage(store, question),
+    )
+
+
+def total_of(days: Iterable[Day]) -> Measures | None:
+    """The sum of the days with numbers, or None where none has."""
+    measured = [day.measures for day in days if day.measures is not None]
+    return reduce(_sum, measured) if measured else None
+
+
+def as_json(answer: Stats) -> dict[str, object]:
+    """Plain data, as `/api/stats` tells it; values only of a single dimension."""
+    question, site = answer.question, answer.question.site
+    told: dict[str, object] = {
         "site": site.domain,
         "timezone": site.timezone,
         "from": question.first.isoformat(),
@@ -36,83 +97,77 @@ def stats(store: Store, live: LiveView, question: Question, today: date) -> dict
         "k": site.k,
         "level": site.level,
         "development": site.is_development,
-        "totals": _total(days),
-        "days": days,
+        "totals": asdict(answer.total) if answer.total else None,
+        "days": [_day_as_json(day) for day in answer.days],
     }
-    if question.first == question.last < today:
-        answer["hours"] = _hours(store, question)
-    if question.dimension:
-        answer["dimension"] = question.dimension
-        answer["values"] = _values(store, question)
-    if question.last == today:
-        answer["live"] = _today(live.of(site), question)
-    answer["coverage"] = _coverage(store, question)
-    return answer
+    if answer.spans is not None:
+        told["hours"] = [{"hour": span.hour, "span": span.hours, **asdict(span.measures)} for span in answer.spans]
+    for dimension in question.dimensions:
+        told["dimension"] = dimension
+        told["values"] = _cells_as_json(answer.values.get(dimension, ()))
+    if answer.live is not None:
+        told["live"] = _live_as_json(answer.live, question)
+    told["coverage"] = [asdict(requests) for requests in answer.coverage]
+    return told
 
 
-def _days(store: Store, question: Question, today: date) -> list[dict[str, object]]:
-    """One entry a day: its state, and its numbers where it has any."""
-    period = _period(question)
-    sealed = {day for (day,) in store.query(_statement("sealed_days"), {"timezone": question.site.timezone, **period})}
-    totals = {row[0]: _measures(row[1:]) for row in store.query(_statement("day_totals"), _of_site(question))}
-    asked = [question.first + timedelta(days=after) for after in range((question.last - question.first).days + 1)]
-    entries: list[dict[str, object]] = []
-    for day in asked:
-        state = _state(day, totals, sealed, today)
-        entries.append({"day": day.isoformat(), "state": state, **totals.get(day, {})})
-    return entries
+def _day_as_json(day: Day) -> dict[str, object]:
+    return {"day": day.day.isoformat(), "state": day.state, **(asdict(day.measures) if day.measures else {})}
 
 
-def _state(day: date, totals: Mapping[date, object], sealed: set[date], today: date) -> str:
-    if day in totals:
-        return "sealed"
-    if day in sealed:
-        return "fewer than k"
-    # A day without any event in its time zone is never sealed, so a past day may stay "not sealed".
-    return "today" if day == today else "not sealed"
+def _cells_as_json(cells: Iterable[Cell]) -> list[dict[str, object]]:
+    return [{"parent": cell.parent, "value": cell.value, **asdict(cell.measures)} for cell in cells]
 
 
-def _total(days: Sequence[Mapping[str, object]]) -> dict[str, int] | None:
-    with_numbers = [day for day in days if day["state"] == "sealed"]
-    if not with_numbers:
-        return None
-    return {name: sum(number for day in with_numbers if isinstance(number := day[name], int)) for name in MEASURES}
-
-
-def _hours(store: Store, question: Question) -> list[dict[str, object]]:
-    parameters = {"site": question.site.domain, "day": question.first}
-    rows = store.query(_statement("hour_spans"), parameters)
-    return [{"hour": row[0], "span": row[1], **_measures(row[2:])} for row in rows]
-
-
-def _values(store: Store, question: Question) -> list[dict[str, object]]:
-    parameters = {"dimension": question.dimension, "limit": question.limit, **_of_site(question)}
-    rows = store.query(_statement("values"), parameters)
-    return [{"parent": row[0], "value": row[1], **_measures(row[2:])} for row in rows]
-
-
-def _today(live: Live, question: Question) -> dict[str, object]:
+def _live_as_json(live: Live, question: Question) -> dict[str, object]:
     """Today as everybody sees it; its numbers stand still until k further networks came, so its age is told."""
-    answer: dict[str, object] = {
+    told: dict[str, object] = {
         "day": live.day.isoformat(),
         "computed_at": datetime.fromtimestamp(live.computed_at, UTC).isoformat(timespec="seconds"),
         "state": "today" if live.totals else "fewer than k",
         "totals": asdict(live.totals) if live.totals else None,
     }
-    if question.dimension:
-        cells = live.lists[question.dimension][: question.limit]
-        answer["values"] = [{"parent": cell.parent, "value": cell.value, **asdict(cell.measures)} for cell in cells]
-        answer["sample"] = live.sample
-    return answer
+    for dimension in question.dimensions:
+        told["values"] = _cells_as_json(live.lists[dimension][: question.limit])
+        told["sample"] = live.sample
+    return told
 
 
-def _coverage(store: Store, question: Question) -> list[dict[str, object]]:
-    rows = store.query(_statement("requests"), _of_site(question))
-    return [{"outcome": outcome, "reason": reason, "requests": requests} for outcome, reason, requests in rows]
+def _days(store: Store, question: Question, today: date) -> tuple[Day, ...]:
+    period = _period(question)
+    sealed = {day for (day,) in store.query(_statement("sealed_days"), {"timezone": question.site.timezone, **period})}
+    measured = {row[0]: Measures(*row[1:]) for row in store.query(_statement("day_totals"), _of_site(question))}
+    asked = [question.first + timedelta(days=after) for after in range((question.last - question.first).days + 1)]
+    return tuple(Day(day, _state(day, measured, sealed, today), measured.get(day)) for day in asked)
 
 
-def _measures(numbers: Row) -> dict[str, int]:
-    return dict(zip(MEASURES, numbers, strict=True))
+def _state(day: date, measured: Mapping[date, Measures], sealed: set[date], today: date) -> State:
+    if day in measured:
+        return "sealed"
+    if day in sealed:
+        return "fewer than k"
+    return "today" if day == today else "not sealed"
+
+
+def _sum(one: Measures, other: Measures) -> Measures:
+    return Measures(*(getattr(one, each.name) + getattr(other, each.name) for each in fields(Measures)))
+
+
+def _spans(store: Store, question: Question) -> tuple[Span, ...]:
+    rows = store.query(_statement("hour_spans"), {"site": question.site.domain, "day": question.first})
+    return tuple(Span(row[0], row[1], Measures(*row[2:])) for row in rows)
+
+
+def _values(store: Store, question: Question) -> dict[str, tuple[Cell, ...]]:
+    parameters = {"dimensions": list(question.dimensions), "limit": question.limit, **_of_site(question)}
+    cells: dict[str, list[Cell]] = {dimension: [] for dimension in question.dimensions}
+    for dimension, parent, value, *numbers in store.query(_statement("values"), parameters):
+        cells[dimension].append(Cell(parent, value, Measures(*numbers)))
+    return {dimension: tuple(listed) for dimension, listed in cells.items()}
+
+
+def _coverage(store: Store, question: Question) -> tuple[Requests, ...]:
+    return tuple(Requests(*row) for row in store.query(_statement("requests"), _of_site(question)))
 
 
 def _period(question: Question) -> dict[str, object]:

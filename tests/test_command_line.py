@@ -34,7 +34,7 @@ from tests.collector.collecting import (
 from tests.installation import Installation, spare_port
 
 TIMEOUT_S = 60.0
-COMMANDS = ("serve", "collect", "store", "aggregate", "dashboard", "seal", "sql", "doctor", "audit", "token")
+COMMANDS = ("serve", "collect", "store", "aggregate", "dashboard", "seal", "sql", "doctor", "audit", "token", "user")
 MINE = """\
 # Ours, do not touch.
 [collector]
@@ -250,13 +250,14 @@ def test_help_names_every_command_and_what_it_does(folder: Path) -> None:
     [
         *((command,) for command in COMMANDS),
         *(("token", action) for action in ("add", "list", "remove")),
+        *(("user", action) for action in ("add", "list", "link", "remove")),
     ],
 )
 def test_help_of_every_command_explains_every_option(folder: Path, command: tuple[str, ...]) -> None:
     done = run(folder, *command, "--help")
     assert done.returncode == 0
     assert done.stdout.startswith(f"usage: footfall {' '.join(command)}")
-    if command not in (("token",),):
+    if command not in (("token",), ("user",)):
         assert "--config" in done.stdout
         assert "--data" in done.stdout
     told = [line for line in done.stdout.partition("\n\n")[2].splitlines() if line.startswith("  ")]

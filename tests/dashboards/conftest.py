@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 
-from aggregator.store import Store
+from aggregator.store import Store, StoreUnavailable
 from collector.days import starts_at
 from tests.aggregator.conftest import bare_store, endpoint, session_store, store
+from tests.dashboards.asking import Installation
 
 __all__ = ["bare_store", "endpoint", "session_store", "store"]
 
@@ -83,3 +85,18 @@ def request_counts(store: Store) -> Callable[[date, str, str, str, int], None]:
         store.insert_rows("coverage_totals", names, [(day, site, outcome, reason, 1, requests)])
 
     return write
+
+
+@pytest.fixture
+def installation(tmp_path: Path, store: Store, noon: StillClock) -> Installation:
+    return Installation(tmp_path, lambda: store, noon)
+
+
+@pytest.fixture
+def unopened(tmp_path: Path, noon: StillClock) -> Installation:
+    """An installation whose store is away."""
+
+    def away() -> Store:
+        raise StoreUnavailable("nobody listens")
+
+    return Installation(tmp_path, away, noon)

@@ -120,7 +120,7 @@ def test_an_unknown_role_is_refused(tmp_path: Path) -> None:
 def test_a_file_of_a_newer_footfall_is_refused(tmp_path: Path) -> None:
     People(tmp_path)
     newer = sqlite3.connect(tmp_path / "people.sqlite")
-    newer.execute("PRAGMA user_version = 2")
+    newer.execute("PRAGMA user_version = 3")
     newer.close()
     with pytest.raises(AccessFault, match="newer Footfall"):
         People(tmp_path)

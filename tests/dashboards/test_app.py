@@ -2,71 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-import httpx
 import pytest
 
 from aggregator.endpoint import Endpoint, Fixed
 from aggregator.store import Store, StoreUnavailable
-from collector.settings import load
-from dashboards.access import ROLES, People
-from dashboards.app import create_app
+from dashboards.access import ROLES
+from tests.dashboards.asking import MADE_UP, Installation
 from tests.dashboards.conftest import Sealer, StillClock
-
-CONFIG = """
-[[site]]
-domain = "example.com"
-timezone = "Europe/Berlin"
-[[site]]
-domain = "other.example"
-"""
-MADE_UP = "zebra4711"
-
-
-class Installation:
-    """An application over a data folder of its own."""
-
-    def __init__(self, folder: Path, open_store: Callable[[], Store], clock: StillClock) -> None:
-        config = folder / "footfall.toml"
-        config.write_text(CONFIG)
-        settings = load(config, folder / "data", {})
-        self.people = People(settings.data)
-        self._app = create_app(settings, self.people, open_store, clock)
-        self.token = self.people.add_token("anna", "viewer")
-
-    def get(self, path: str, token: str | None = None) -> tuple[int, dict[str, object]]:
-        answer = self.ask(path, {"Authorization": f"Bearer {token or self.token}"})
-        content = answer.json()
-        assert isinstance(content, dict)
-        return answer.status_code, content
-
-    def ask(self, path: str, headers: Mapping[str, str], method: str = "GET") -> httpx.Response:
-        async def asked() -> httpx.Response:
-            transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://footfall.test") as client:
-                return await client.request(method, path, headers=dict(headers))
-
-        return asyncio.run(asked())
-
-
-@pytest.fixture
-def installation(tmp_path: Path, store: Store, noon: StillClock) -> Installation:
-    return Installation(tmp_path, lambda: store, noon)
-
-
-@pytest.fixture
-def unopened(tmp_path: Path, noon: StillClock) -> Installation:
-    """An installation whose store is away."""
-
-    def away() -> Store:
-        raise StoreUnavailable("nobody listens")
-
-    return Installation(tmp_path, away, noon)
 
 
 @pytest.mark.parametrize("role", ROLES)

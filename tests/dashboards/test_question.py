@@ -33,7 +33,7 @@ def refusal(settings: Settings, **fields: str) -> BadQuestion:
 
 def test_without_days_today_is_asked(settings: Settings) -> None:
     question = ask(settings)
-    assert (question.first, question.last, question.dimension, question.limit) == (TODAY, TODAY, None, 100)
+    assert (question.first, question.last, question.dimensions, question.limit) == (TODAY, TODAY, (), 100)
 
 
 def test_without_from_one_day_is_asked(settings: Settings) -> None:
@@ -43,7 +43,7 @@ def test_without_from_one_day_is_asked(settings: Settings) -> None:
 
 @pytest.mark.parametrize("name", [dimension.name for dimension in DIMENSIONS])
 def test_every_dimension_can_be_asked(settings: Settings, name: str) -> None:
-    assert ask(settings, dimension=name).dimension == name
+    assert ask(settings, dimension=name).dimensions == (name,)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from aggregator.live import LiveView
 from aggregator.store import Store
 from collector.settings import Settings, load
 from dashboards.question import Question
-from dashboards.stats import stats
+from dashboards.stats import as_json, stats
 from tests.aggregator.event_lines import event_lines
 from tests.dashboards.conftest import Sealer, StillClock
 
@@ -29,7 +29,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture
 def ask(store: Store, settings: Settings, noon: StillClock) -> Callable[..., dict[str, object]]:
     def answered(first: date, last: date, dimension: str | None = None, limit: int = 100) -> dict[str, object]:
-        return stats(store, live, Question(settings.sites[SITE], first, last, dimension, limit), TODAY)
+        dimensions = () if dimension is None else (dimension,)
+        return as_json(stats(store, live, Question(settings.sites[SITE], first, last, dimensions, limit), TODAY))
 
     live = LiveView(store, noon)
     return answered

@@ -1,0 +1,75 @@
+"""Who answers on the internal side: the settings, the people, and the store, opened at the first question.
+
+The dashboards start without waiting for the store; a failed opening is tried again at the next question. Every method
+blocks, so requests call it in threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import date
+
+from starlette.exceptions import HTTPException
+
+from aggregator.live import LiveView
+from aggregator.store import Store
+from collector import days
+from collector.clock import Clock
+from collector.settings import Settings, Site
+from dashboards.access import Access, People
+from dashboards.question import question_of, single_values, site_of
+from dashboards.stats import Stats, stats
+
+# RFC 6750, section 3.
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="footfall"'}
+
+
+class Desk:
+    """What every page and every answer is made from."""
+
+    def __init__(self, settings: Settings, people: People, open_store: Callable[[], Store], clock: Clock) -> None:
+        self.settings, self.people, self.clock = settings, people, clock
+        self._open_store = open_store
+        self._opening = threading.Lock()
+        self._opened: tuple[Store, LiveView] | None = None
+
+    def answer(self, access: Access, pairs: Sequence[tuple[str, str]]) -> Stats:
+        """What the fields of a query string ask for. Raises `HTTPException`, `BadQuestion` and what `Store` raises."""
+        values = single_values(pairs)
+        # Asked before whether the site is known: a token of one site does not tell which others there are.
+        if "site" in values and not access.may_read(values["site"]):
+            raise HTTPException(403, "this token is for another site")
+        site = site_of(values, self.settings)
+        today = self.today(site)
+        question = question_of(values, site, today)
+        store, live = self.reading()
+        return stats(store, live, question, today)
+
+    def site(self, access: Access, domain: str) -> Site:
+        """The site at `domain`; 403 for one of others, there or not, and 404 for one that is not there."""
+        if not access.may_read(domain):
+            raise HTTPException(403)
+        if domain not in self.settings.sites:
+            raise HTTPException(404)
+        return self.settings.sites[domain]
+
+    def sites(self, access: Access) -> tuple[Site, ...]:
+        """All that `access` may read, in the order of the configuration."""
+        return tuple(site for site in self.settings.sites.values() if access.may_read(site.domain))
+
+    def today(self, site: Site) -> date:
+        """The day that it is in the site's own time zone."""
+        return days.day_of(self.clock.wall(), site.timezone)
+
+    def reading(self) -> tuple[Store, LiveView]:
+        """The store and the one live view of it. Raises what `Store` raises."""
+        with self._opening:
+            if self._opened is None:
+                store = self._open_store()
+                self._opened = (store, LiveView(store, self.clock))
+            return self._opened
+
+    def probe_store(self) -> None:
+        """Returns when the store has answered from its trends. Raises what `Store` raises."""
+        self.reading()[0].query("SELECT day FROM trend LIMIT 0")

@@ -1,0 +1,161 @@
+"""The lists of a site's page: each dimension's values, named in words, versions below what they are versions of.
+
+What was folded stands as one line that says so; within a parent it says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from aggregator.dimensions import OTHER
+from aggregator.live import Cell
+from dashboards.words import Words, marked
+
+# What shows before a list is unfolded.
+SHORT = 8
+VERSIONS = {"browser": "browser_version", "os": "os_version"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One value. `share` is of the largest of its list, in percent; `is_text` where it stands as the site wrote it;
+    `note` is said beside it; `rows` are the versions of it."""
+
+    label: str
+    note: str
+    is_text: bool
+    is_folded: bool
+    numbers: tuple[int, ...]
+    share: float
+    rows: tuple[Row, ...] = ()
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One dimension. The first column orders; `more` is what shows once it is unfolded."""
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    more: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A dimension's title, the measures of its columns with their headings, and its form."""
+
+    title: str
+    columns: tuple[tuple[str, str], ...] = (("visitors", marked("Visitors")),)
+
+
+KINDS = {
+    "page": _Kind(marked("Pages"), (("visitors", marked("Visitors")), ("views", marked("Views")))),
+    "source": _Kind(marked("Sources")),
+    "country": _Kind(marked("Countries")),
+    "language": _Kind(marked("Languages")),
+    "device": _Kind(marked("Devices")),
+    "browser": _Kind(marked("Browsers")),
+    "os": _Kind(marked("Systems")),
+    "screen": _Kind(marked("Screens")),
+    "campaign": _Kind(marked("Campaigns")),
+    "event": _Kind(marked("Events"), (("visitors", marked("Visitors")), ("events", marked("Events")))),
+}
+NAMES: Mapping[str, Mapping[str, str]] = {
+    "device": {
+        "desktop": marked("Desktop"),
+        "mobile": marked("Phone"),
+        "tablet": marked("Tablet"),
+        "tv": marked("Television"),
+        "other": marked("Other devices"),
+    },
+    "screen": {
+        "xs": marked("Below 576 px wide"),
+        "sm": marked("576 to 767 px"),
+        "md": marked("768 to 991 px"),
+        "lg": marked("992 to 1439 px"),
+        "xl": marked("1440 px and wider"),
+    },
+    "channel": {
+        "direct": marked("Direct"),
+        "search": marked("Search"),
+        "social": marked("Social media"),
+        "ai": marked("AI assistants"),
+        "email": marked("E-mail"),
+        "referral": marked("Links on other sites"),
+        "campaign": marked("Campaigns"),
+    },
+}
+# As the site, a browser's maker or a campaign wrote it.
+AS_WRITTEN = frozenset({"page", "source", "campaign", "event", "browser", "os", "browser_version", "os_version"})
+
+
+def panels(words: Words, lists: Mapping[str, Sequence[Cell]]) -> tuple[Panel, ...]:
+    """Every dimension that has values, in the order of the page."""
+    return tuple(_panel(words, name, lists) for name in KINDS if lists.get(name))
+
+
+def _panel(words: Words, name: str, lists: Mapping[str, Sequence[Cell]]) -> Panel:
+    kind, cells = KINDS[name], lists[name]
+    of = tuple(measure for measure, _ in kind.columns)
+    # What was folded comes last: it is many values, and no rival of a single one.
+    ordered = sorted(cells, key=lambda cell: cell.value == OTHER)
+    versions = lists.get(VERSIONS.get(name, ""), ())
+    most = max((cell.measures.visitors for cell in cells if cell.value != OTHER), default=0)
+    rows = [_row(words, name, cell, of, most, versions) for cell in ordered]
+    columns = tuple(words.say(heading) for _, heading in kind.columns)
+    short = len(rows) if len(rows) <= SHORT + 1 else SHORT
+    return Panel(name, words.say(kind.title), columns, tuple(rows[:short]), tuple(rows[short:]))
+
+
+def _row(words: Words, name: str, cell: Cell, of: Iterable[str], most: int, versions: Iterable[Cell] = ()) -> Row:
+    numbers = tuple(int(getattr(cell.measures, measure)) for measure in of)
+    below = tuple(
+        _row(words, VERSIONS[name], version, of, most)
+        for version in versions
+        if version.parent == cell.value and cell.value != OTHER
+    )
+    is_folded = cell.value == OTHER
+    share = min(100.0, 100 * cell.measures.visitors / most) if most else 0.0
+    return Row(
+        _folded(words, name, cell.parent) if is_folded else _label(words, name, cell.value),
+        _note(words, name, cell),
+        name in AS_WRITTEN and not is_folded and not cell.value.startswith("("),
+        is_folded,
+        numbers,
+        round(share, 1),
+        below if any(row.label != cell.value for row in below) else (),
+    )
+
+
+def _label(words: Words, name: str, value: str) -> str:
+    if value == "(unknown)":
+        return words.say(marked("Unknown"))
+    if value == "(direct)":
+        return words.say(marked("Direct, or not told"))
+    if name == "country":
+        return words.country(value)
+    if name == "language":
+        return words.language_name(value)
+    named = NAMES.get(name, {}).get(value)
+    return words.say(named) if named else value
+
+
+def _folded(words: Words, name: str, parent: str) -> str:
+    if name in VERSIONS.values():
+        return words.say(marked("Other versions"))
+    if not parent:
+        return words.say(marked("All others"))
+    if name == "source":
+        return words.say(marked("Others: %(parent)s"), parent=_channel(words, parent))
+    return words.say(marked("Others in %(parent)s"), parent=parent)
+
+
+def _note(words: Words, name: str, cell: Cell) -> str:
+    return _channel(words, cell.parent) if name == "source" and cell.value not in (OTHER, "(direct)") else ""
+
+
+def _channel(words: Words, channel: str) -> str:
+    named = NAMES["channel"].get(channel)
+    return words.say(named) if named else channel

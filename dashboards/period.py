@@ -1,0 +1,45 @@
+"""The days that a page shows: a name such as `30d`, or `from` and `to`.
+
+A named period ends yesterday, because today is not sealed and is told apart from it. `today` shows the live view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from aggregator.dimensions import DIMENSIONS
+from collector.settings import Site
+from dashboards.question import BadQuestion, Question, question_of
+
+# 52 whole weeks: the curve of a year is drawn by weeks, and each stands for as many days as the next.
+LENGTHS = {"day": 1, "7d": 7, "30d": 30, "12m": 364}
+TODAY = "today"
+DEFAULT = "30d"
+# What a panel can unfold.
+LIMIT = 100
+
+
+@dataclass(frozen=True)
+class Period:
+    """`name` is "" where the days were given themselves."""
+
+    name: str
+    question: Question
+
+
+def period_of(values: Mapping[str, str], site: Site, today: date, default: str = DEFAULT) -> Period:
+    """What `period`, or `from` and `to`, ask for; raises `BadQuestion`."""
+    dimensions = tuple(dimension.name for dimension in DIMENSIONS)
+    if "from" in values or "to" in values:
+        asked = question_of({name: values[name] for name in ("from", "to") if values.get(name)}, site, today)
+        return Period("", Question(site, asked.first, asked.last, dimensions, LIMIT))
+    name = values.get("period", default)
+    if name == TODAY:
+        # Its lists are those of the live view.
+        return Period(name, Question(site, today, today, (), LIMIT))
+    if name not in LENGTHS:
+        raise BadQuestion(400, f"period must be one of {', '.join((TODAY, *LENGTHS))}, or from and to must be given")
+    yesterday = today - timedelta(days=1)
+    return Period(name, Question(site, today - timedelta(days=LENGTHS[name]), yesterday, dimensions, LIMIT))

@@ -1,0 +1,174 @@
+"""What the page of one site says, put together from the one answer (`stats`): no number comes from anywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from urllib.parse import urlencode
+
+from aggregator.arrivals import Arrival
+from aggregator.live import Live
+from collector import days
+from collector.settings import Settings, Site
+from dashboards.panels import Panel, panels
+from dashboards.period import TODAY, Period
+from dashboards.reasons import name_in_list
+from dashboards.stats import Day, Requests, Stats
+from dashboards.timeline import Timeline, timeline_of
+from dashboards.words import Words, marked
+
+CHOICES = {
+    TODAY: marked("Today"),
+    "day": marked("Yesterday"),
+    "7d": marked("7 days"),
+    "30d": marked("30 days"),
+    "12m": marked("12 months"),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A period to choose, and the address of the page that shows it."""
+
+    label: str
+    address: str
+    is_chosen: bool
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number of the period, its unit or limits beside it."""
+
+    label: str
+    number: str
+    note: str
+
+
+@dataclass(frozen=True)
+class CoverageRow:
+    """How many requests had one outcome; `share` of all in percent."""
+
+    label: str
+    number: int
+    share: float
+    is_counted: bool
+
+
+@dataclass(frozen=True)
+class SitePage:
+    """One site's page. `live` is told apart from everything else; `shows_live` where the lists are today's too."""
+
+    site: Site
+    today: date
+    period: Period
+    heading: str
+    choices: tuple[Choice, ...]
+    live: Live
+    seals_at: str
+    tiles: tuple[Tile, ...]
+    absence: str
+    timeline: Timeline | None
+    shows_live: bool
+    panels: tuple[Panel, ...]
+    coverage: tuple[CoverageRow, ...]
+    is_behind_proxy: bool
+
+
+def site_page(
+    words: Words, settings: Settings, period: Period, answer: Stats, live: Live, arrival: Arrival | None
+) -> SitePage:
+    """The page of `answer`, with `live` beside it."""
+    site, question = answer.question.site, answer.question
+    shows_live = period.name == TODAY
+    return SitePage(
+        site,
+        live.day,
+        period,
+        words.days(question.first, question.last),
+        _choices(words, site, period),
+        live,
+        seals_at(words, settings, site),
+        _tiles(words, answer),
+        "" if answer.total else _absence(words, settings, answer),
+        timeline_of(words, answer),
+        shows_live,
+        panels(words, live.lists if shows_live else answer.values),
+        _coverage(words, answer.coverage),
+        is_behind_proxy(site, arrival),
+    )
+
+
+def is_behind_proxy(site: Site, arrival: Arrival | None) -> bool:
+    """Whether all visitors look like one proxy; a developer's own machine, which looks the same, is none."""
+    return arrival is not None and arrival.behind_one_network and not site.is_development
+
+
+def seals_at(words: Words, settings: Settings, site: Site) -> str:
+    """The time of day, in the site's time zone, from which its finished day is sealed."""
+    # Any midnight will do: the grace is counted from it.
+    midnight = days.starts_at(date(2026, 1, 1), site.timezone)
+    return words.clock(midnight + 60 * settings.privacy.grace_minutes, site.timezone)
+
+
+def _choices(words: Words, site: Site, period: Period) -> tuple[Choice, ...]:
+    return tuple(
+        Choice(words.say(label), f"/sites/{site.domain}?{urlencode({'period': name})}", name == period.name)
+        for name, label in CHOICES.items()
+    )
+
+
+def _tiles(words: Words, answer: Stats) -> tuple[Tile, ...]:
+    total = answer.total
+    if total is None:
+        return ()
+    measured = sum(day.measures is not None for day in answer.days)
+    by_day = words.say(marked("each day's, added up")) if measured > 1 else ""
+    tiles = [
+        Tile(words.say(marked("Visitors")), words.number(total.visitors), by_day),
+        Tile(words.say(marked("Visits")), words.number(total.visits), ""),
+        Tile(words.say(marked("Page views")), words.number(total.views), ""),
+    ]
+    bounces, visits = _shown_bounces(answer.days)
+    if bounces:
+        tiles.append(Tile(words.say(marked("Bounce rate")), words.percent(bounces / visits), ""))
+    if total.engaged_s and total.visits:
+        engaged = words.duration(total.engaged_s / total.visits)
+        tiles.append(Tile(words.say(marked("Engaged time")), engaged, words.say(marked("on average a visit"))))
+    return tuple(tiles)
+
+
+def _shown_bounces(of_days: Iterable[Day]) -> tuple[int, int]:
+    """Bounces and visits of the days that show bounces: a day of few visits has none to show, and says nothing."""
+    shown = [day.measures for day in of_days if day.measures is not None and day.measures.bounces]
+    return sum(each.bounces for each in shown), sum(each.visits for each in shown)
+
+
+def _absence(words: Words, settings: Settings, answer: Stats) -> str:
+    """Why the period has no number."""
+    site, states = answer.question.site, {day.state for day in answer.days}
+    if "fewer than k" in states:
+        return words.say(
+            marked("Fewer than %(k)s networks came on each day, so there is no number to show."),
+            k=words.number(site.k),
+        )
+    return words.say(
+        marked("Nothing is sealed yet. A day is sealed from %(time)s (%(timezone)s) on, when it is over."),
+        time=seals_at(words, settings, site),
+        timezone=site.timezone,
+    )
+
+
+def _coverage(words: Words, coverage: Iterable[Requests]) -> tuple[CoverageRow, ...]:
+    rows = list(coverage)
+    total = sum(row.requests for row in rows)
+    ordered = sorted(rows, key=lambda row: (row.outcome != "accepted", -row.requests))
+    return tuple(
+        CoverageRow(
+            name_in_list(words, row.outcome, row.reason),
+            row.requests,
+            round(100 * row.requests / total, 1),
+            row.outcome == "accepted",
+        )
+        for row in ordered
+    )

@@ -1,0 +1,107 @@
+"""The course of a period: its curve, and the same as a table for whoever reads rather than looks.
+
+A single day goes by the spans that each had k networks, per hour, since spans differ in length; up to three months by
+days; longer by weeks that are counted back from the last day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aggregator.live import Measures
+from dashboards.chart import Chart, Value, chart_of
+from dashboards.stats import Day, Span, State, Stats, total_of
+from dashboards.words import Words, marked, marked_count
+
+LONGEST_BY_DAYS = 92
+WEEK = 7
+STATES: dict[State, str] = {
+    "fewer than k": marked("fewer than %(k)s networks"),
+    "today": marked("today, not sealed yet"),
+    "not sealed": marked("not sealed"),
+}
+
+
+VISITORS = marked_count("%(number)s visitor", "%(number)s visitors")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One row of the table: its time in words, its numbers, or why there are none."""
+
+    time: str
+    measures: Measures | None
+    absence: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """`heading` says what one place of the curve stands for."""
+
+    heading: str
+    chart: Chart
+    steps: tuple[Step, ...]
+
+
+def timeline_of(words: Words, answer: Stats) -> Timeline | None:
+    """The course of what was answered, or None where nothing in it has a number."""
+    if answer.spans:
+        return _by_hours(words, answer.spans)
+    if answer.total is None or len(answer.days) == 1:
+        return None
+    if len(answer.days) > LONGEST_BY_DAYS:
+        return _by_weeks(words, answer)
+    steps = [Step(words.long_day(day.day), day.measures, _absence(words, day, answer)) for day in answer.days]
+    labels = [words.day(day.day) for day in answer.days]
+    return _timeline(words, words.say(marked("Visitors by day")), labels, steps)
+
+
+def _by_weeks(words: Words, answer: Stats) -> Timeline:
+    days = answer.days
+    first = len(days) % WEEK
+    starts = [*([0] if first else []), *range(first, len(days), WEEK)]
+    weeks = [days[start:end] for start, end in zip(starts, [*starts[1:], len(days)], strict=True)]
+    steps = [
+        Step(words.days(week[0].day, week[-1].day), total_of(week), _absence(words, week[-1], answer)) for week in weeks
+    ]
+    labels = [words.day(week[0].day) for week in weeks]
+    return _timeline(words, words.say(marked("Visitors by week")), labels, steps)
+
+
+def _by_hours(words: Words, spans: Sequence[Span]) -> Timeline:
+    steps = [Step(_hours(span.hour, span.hour + span.hours), span.measures, "") for span in spans]
+    hourly = [(span, step) for span, step in zip(spans, steps, strict=True) for _ in range(span.hours)]
+    values = [
+        Value(_clock(hour), _told(words, step), round(span.measures.visitors / span.hours, 1))
+        for hour, (span, step) in enumerate(hourly)
+    ]
+    heading = words.say(marked("Visitors per hour, in spans of enough networks"))
+    return Timeline(heading, chart_of(values, mirrored=words.direction == "rtl", stepped=True), tuple(steps))
+
+
+def _timeline(words: Words, heading: str, labels: Sequence[str], steps: Sequence[Step]) -> Timeline:
+    values = [
+        Value(label, _told(words, step), step.measures.visitors if step.measures else None)
+        for label, step in zip(labels, steps, strict=True)
+    ]
+    return Timeline(heading, chart_of(values, mirrored=words.direction == "rtl"), tuple(steps))
+
+
+def _told(words: Words, step: Step) -> str:
+    if step.measures is None:
+        return f"{step.time}: {step.absence}"
+    visitors = step.measures.visitors
+    return f"{step.time}: {words.count(*VISITORS, visitors)}"
+
+
+def _absence(words: Words, day: Day, answer: Stats) -> str:
+    return words.say(STATES[day.state], k=words.number(answer.question.site.k)) if day.measures is None else ""
+
+
+def _hours(first: int, end: int) -> str:
+    return f"{_clock(first)}–{_clock(end)}"
+
+
+def _clock(hour: int) -> str:
+    return f"{hour % 24:02}:00"

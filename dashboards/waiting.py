@@ -1,0 +1,84 @@
+"""The page before a site's first number: what became of its last request, in words, and what to do next.
+
+It is shown until a day of the site is sealed or its live view has a number; after that nothing here tells of single
+requests, but for the warning that all of them come from a proxy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+from aggregator.arrivals import Arrival, last_arrival
+from aggregator.store import Store
+from collector.settings import Settings, Site
+from dashboards.reasons import reason_of
+from dashboards.site_page import is_behind_proxy, seals_at
+from dashboards.snippet import collector_url, curl_line, script_tag
+from dashboards.words import Words, marked
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """`outcome` is "" before any request, else as of the last one, with `sentences` about it; `mark` changes with what
+    is said."""
+
+    site: Site
+    outcome: str
+    mark: str
+    heading: str
+    sentences: tuple[str, ...]
+    is_behind_proxy: bool
+    collector: str
+    script: str
+    curl: str
+    seals_at: str
+
+
+def is_sealed(store: Store, site: Site) -> bool:
+    """Whether any day of `site` is, with numbers or below k. Raises what `Store` raises."""
+    statement = (files("dashboards") / "statements" / "is_sealed.sql").read_text()
+    return bool(store.query(statement, {"site": site.domain, "timezone": site.timezone}))
+
+
+def waiting_page(words: Words, settings: Settings, site: Site, store: Store) -> Waiting:
+    """What to say now. Raises what `Store` raises."""
+    arrival = last_arrival(store, site.domain)
+    heading, sentences = _told(words, site, arrival)
+    return Waiting(
+        site,
+        arrival.outcome if arrival else "",
+        mark_of(arrival),
+        heading,
+        sentences,
+        is_behind_proxy(site, arrival),
+        collector_url(settings),
+        script_tag(settings, site),
+        curl_line(settings, site),
+        seals_at(words, settings, site),
+    )
+
+
+def mark_of(arrival: Arrival | None) -> str:
+    """What a page that waits compares with, to see whether there is something new to say."""
+    if arrival is None or arrival.outcome == "accepted":
+        return arrival.outcome if arrival else ""
+    return f"{arrival.outcome} {arrival.reason} {arrival.at // 60:.0f}"
+
+
+def _told(words: Words, site: Site, arrival: Arrival | None) -> tuple[str, tuple[str, ...]]:
+    if arrival is None:
+        return words.say(marked("Waiting for the first event")), ()
+    if arrival.outcome == "accepted":
+        # Not when: with few visits that would tell of a single one.
+        return words.say(marked("The first events have arrived")), (
+            words.say(
+                marked("Numbers show from %(k)s networks on, so that nobody's single visit can be seen."),
+                k=words.number(site.k),
+            ),
+        )
+    reason = reason_of(arrival.outcome, arrival.reason)
+    at = words.clock(arrival.at, site.timezone)
+    told = [words.say(marked("The last request came at %(time)s and was not counted."), time=at)]
+    told += [words.say(text) for text in (reason.sentence, reason.advice) if text]
+    return words.say(marked("A request came, and was not counted")), tuple(told)
