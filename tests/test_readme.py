@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -84,6 +86,121 @@ def test_curl_without_the_agent_is_told_that_it_is_a_bot(newcomer: Newcomer) -> 
     (send, _) = commands("curl")
     line = re.sub(r"-A\s+'[^']*'", "", send)
     assert "footfall: dropped; reason=bot" in newcomer.run(line).lower()
+
+
+class Operator:
+    """Somebody with README's own footfall.toml, who runs the parts one by one, and the commands beside them."""
+
+    PARTS = ("store", "aggregate", "collect", "dashboard")
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (shown,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+        (folder / "footfall.toml").write_text(shown)
+        self.keys = tempfile.mkdtemp(prefix="footfall-test-", dir=MEMORY)
+        self.public, self.internal = (f"127.0.0.1:{spare_port()}" for _ in range(2))
+        self.environment = {
+            **environment(),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "FOOTFALL_COLLECTOR__LISTEN": self.public,
+            "FOOTFALL_DASHBOARDS__LISTEN": self.internal,
+            "FOOTFALL_PRIVACY__KEY_DIR": self.keys,
+        }
+        self.parts = {name: self._started(name) for name in self.PARTS}
+        until(lambda: self.run("footfall doctor --ledger").returncode == 0, "the parts work", START_S)
+
+    def _started(self, name: str) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "footfall", name],
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                env=self.environment,
+            )
+
+    def run(self, line: str) -> subprocess.CompletedProcess[str]:
+        """A command as README shows it, by this Python's own `footfall`."""
+        line = re.sub(r"^footfall\b", f"{sys.executable} -m footfall", line)
+        return subprocess.run(
+            ["bash", "-c", line],
+            check=False,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=self.environment,
+        )
+
+    def leave(self) -> None:
+        for name in reversed(self.PARTS):
+            self.parts[name].terminate()
+            assert self.parts[name].wait(30) == 0, (self.folder / f"{name}.log").read_text()
+        shutil.rmtree(self.keys, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    operator = Operator(tmp_path_factory.mktemp("operator"))
+    yield operator
+    operator.leave()
+
+
+TREND = "SELECT day, visitors, views FROM trend WHERE site = 'example.com' AND hour = 24 ORDER BY day"
+# What each command that README shows prints, as a pattern; None for those that run until they are stopped, which the
+# tests named beside them run.
+PRINTED: dict[str, str | None] = {
+    "footfall serve": None,  # the newcomer above
+    "footfall demo": None,  # tests/dashboards/demo
+    **{f"footfall {part}": None for part in Operator.PARTS},  # the operator
+    "footfall --help": "Counts visits",
+    "footfall seal": "no day is due",
+    "footfall doctor": "ledger",
+    "footfall doctor --ledger": "withdrawn",
+    "footfall audit": r"\[P4\]",
+    "footfall audit --json": r'"check"',
+    "footfall user": None,  # only with what follows it
+    "footfall user add mira --role viewer --site example.com": r"^http://\S+/sign-in/\S+$",
+    "footfall user list": "mira\tviewer\texample.com",
+    "footfall user link owner": r"^http://\S+/sign-in/\S+$",
+    "footfall user remove mira": "^$",
+    "footfall token": None,  # only with what follows it
+    "footfall token add shop --role ingest --site example.com": r"^footfall_",
+    "footfall token add reports --role viewer": r"^footfall_",
+    "footfall sql": None,  # only with what follows it
+    f'footfall sql "{TREND}"': "^$",
+}
+
+
+def shown_commands() -> list[str]:
+    """Every `footfall ...` in README, `a|b` written out."""
+    spans = [span for span in re.findall(r"`(footfall [^`]*)`", README) if "(" not in span]
+    return list(dict.fromkeys(spans))
+
+
+def test_every_command_of_readme_does_what_it_says(operator: Operator) -> None:
+    operator.run("footfall user add owner --role admin")
+    for shown in shown_commands():
+        names, _, choices = shown.rpartition(" ")
+        if "|" in choices:
+            for choice in choices.split("|"):
+                assert operator.run(f"{names} {choice} --help").returncode == 0, f"{names} {choice}"
+            continue
+        pattern = PRINTED[shown]
+        if pattern is not None:
+            done = operator.run(shown)
+            assert done.returncode == 0, f"{shown}: {done.stdout}{done.stderr}"
+            assert re.search(pattern, done.stdout, re.MULTILINE), f"{shown}: {done.stdout}"
+
+
+def test_every_target_of_readme_is_in_the_makefile_and_ci_runs_the_readmes_own_test() -> None:
+    targets = set(re.findall(r"^make (\w+)", "\n".join(commands("make")), re.MULTILINE)) | set(
+        re.findall(r"`make (\w+)`", README)
+    )
+    assert {"serve", "test", "check", "bench", "soak"} <= targets
+    for target in targets:
+        subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
 
 
 def test_the_configuration_that_readme_shows_is_accepted(tmp_path: Path) -> None:
