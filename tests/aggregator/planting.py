@@ -309,7 +309,7 @@ def _in_spool(spool: Path, statement: str, *, secure: bool = True) -> None:
 
 @contextlib.contextmanager
 def core_files(ground: Ground) -> Iterator[None]:
-    """One process that may write its memory into a file. Each part forbids that to itself, so only root can plant it."""
+    """One process that may write its memory into a file. Each part forbids that to itself: only root can plant it."""
     (collector,) = ground.installation.parts()["collector"]
     before = resource.prlimit(collector, resource.RLIMIT_CORE)
     try:
