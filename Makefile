@@ -7,7 +7,7 @@ SERVE := $(VENV)/.installed-serve
 TEST := $(VENV)/.installed-test
 DEV := $(VENV)/.installed-dev
 
-.PHONY: serve test check format bench soak coverage clean
+.PHONY: serve test check format bench soak pictures coverage clean
 
 serve: $(SERVE)
 	$(VENV)/bin/footfall serve
@@ -30,6 +30,11 @@ bench: $(TEST)
 
 soak: $(TEST)
 	FOOTFALL_SOAK=1 $(VENV)/bin/python -m pytest -m soak --timeout=0
+
+# The pictures of README.md are what the tests in a browser look at; all of them are in .venv/pictures.
+pictures: $(TEST)
+	FOOTFALL_PICTURES=$(CURDIR)/$(VENV)/pictures $(VENV)/bin/python -m pytest tests/dashboards/test_pages_in_chromium.py -k readable_in_every_look
+	cp $(VENV)/pictures/site-light.png $(VENV)/pictures/site-dark.png $(VENV)/pictures/waiting-light.png tests/pictures/
 
 coverage: $(TEST)
 	$(VENV)/bin/python -m pytest --cov --cov-report=term

@@ -71,6 +71,10 @@ def test_what_the_dockerfile_copies_makes_the_whole_wheel(tmp_path: Path) -> Non
     (wheel,) = wheels.glob("footfall-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         listed = set(archive.namelist())
+        (metadata,) = (archive.read(name).decode() for name in listed if name.endswith("/METADATA"))
+    required = re.findall(r"^Requires-Dist: ([\w-]+)[^;]*$", metadata, re.MULTILINE)
+    assert "starlette" in required
+    assert {"clickhouse-connect", "chdb"}.isdisjoint(required), "a collector alone installs without ClickHouse"
     read = {
         str(file.relative_to(ROOT))
         for part in ("collector", "aggregator", "dashboards")

@@ -33,6 +33,9 @@ OF_THE_STORE: tuple[StoredCheck, ...] = (
     *server.CHECKS,
 )
 
+# A store merges its parts a few times a second at most.
+LOOKS = 5
+
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Every check in turn."""
@@ -55,7 +58,17 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 def _made(name: str, promise: str, look: Callable[[], Verdict]) -> Finding:
     try:
-        verdict = look()
+        verdict = _looked(look)
     except (Fault, OSError, ValueError, sqlite3.Error) as fault:
         verdict = found(f"could not be looked at: {one_line(fault)}", "audit as the user that Footfall runs as")
     return Finding(name, verdict.grade, verdict.evidence, verdict.advice, promise)
+
+
+def _looked(look: Callable[[], Verdict]) -> Verdict:
+    """Once more where a file went while it was looked at, as the files of a store at work do."""
+    for _ in range(LOOKS - 1):
+        try:
+            return look()
+        except FileNotFoundError:
+            continue
+    return look()
