@@ -39,6 +39,12 @@ def last_arrival(store: Store, site: str) -> Arrival | None:
     return _latest(store, site).get(site)
 
 
+def has_accepted(store: Store, site: str) -> bool:
+    """Whether any request of the site was ever accepted, from when on nothing may be told of single ones."""
+    found = "SELECT 1 FROM coverage_totals WHERE site = {site:String} AND outcome = 'accepted' AND requests > 0 LIMIT 1"
+    return bool(store.query(found, {"site": site}))
+
+
 def of_one_network(store: Store) -> list[str]:
     """The sites whose requests all seem to come through one proxy that is not trusted."""
     return [site for site, arrival in _latest(store, "").items() if arrival.behind_one_network]

@@ -158,10 +158,15 @@ class Backlog:
                 )
         return 1
 
-    def has(self, day: date, timezone: str, until: float = math.inf) -> bool:
-        """Whether events of this day wait here that were committed by `until`."""
-        found = "SELECT 1 FROM rows WHERE day = ? AND timezone = ? AND committed_at <= ? LIMIT 1"
-        return self._connection.execute(found, (day.isoformat(), timezone, until)).fetchone() is not None
+    def has(self, day: date, timezone: str) -> bool:
+        """Whether events of this day wait here."""
+        return self.oldest(day, timezone) < math.inf
+
+    def oldest(self, day: date, timezone: str) -> float:
+        """When the oldest events of this day that wait here were committed (Unix seconds); infinite where none do."""
+        found = "SELECT min(committed_at) FROM rows WHERE day = ? AND timezone = ?"
+        oldest = self._connection.execute(found, (day.isoformat(), timezone)).fetchone()[0]
+        return math.inf if oldest is None else float(oldest)
 
     def withdrawal_days(self, until: float = math.inf) -> list[tuple[date, str]]:
         """The (day, time zone) pairs of which withdrawals wait here that were committed by `until`."""
@@ -179,11 +184,15 @@ class Backlog:
         )
         return [Asked(row, site, int(generation), int(visitor), *at) for row, site, generation, visitor, *at in found]
 
-    def forget_withdrawals(self, day: date, timezone: str, carried_out: Sequence[Asked]) -> None:
-        """Deletes these withdrawals, unless they were asked for again meanwhile, and quarantined lines of theirs."""
-        tokens = [b'"visitor":%d,' % each.visitor for each in carried_out]
+    def forget_withdrawals(self, carried_out: Sequence[Asked]) -> None:
+        """Deletes these withdrawals of this spool, unless they were asked for again meanwhile."""
         with transaction(self._connection):
             self._connection.executemany("DELETE FROM withdrawals WHERE id = ?", [(each.id,) for each in carried_out])
+
+    def forget_quarantined_of(self, day: date, timezone: str, asked: Sequence[Asked]) -> None:
+        """Deletes the quarantined lines of a day whose visitors withdrew, whichever spool they did so in."""
+        tokens = [b'"visitor":%d,' % each.visitor for each in asked]
+        with transaction(self._connection):
             found = self._connection.execute(
                 "SELECT id, lines FROM quarantine WHERE day = ? AND timezone = ?", (day.isoformat(), timezone)
             ).fetchall()
@@ -223,8 +232,16 @@ class Backlog:
 
     def is_beaten_since(self, at: float) -> bool:
         """Whether the worker has committed a heartbeat after `at`, or no worker has this file."""
+        return self._last_beat() > at or self.is_orphaned()
+
+    def heartbeat(self) -> float:
+        """What was committed by then (Unix seconds) is in the file; infinite where no worker has it."""
+        beat = self._last_beat()
+        return math.inf if self.is_orphaned() else beat
+
+    def _last_beat(self) -> float:
         beat = self._connection.execute("SELECT value FROM facts WHERE name = 'heartbeat'").fetchone()
-        return (beat is not None and beat[0] > at) or self.is_orphaned()
+        return 0.0 if beat is None else float(beat[0])
 
     def is_orphaned(self) -> bool:
         """Whether no worker holds this file now."""

@@ -106,15 +106,17 @@ class Drainer:
         return moved
 
     def _move(self, backlog: Backlog) -> int:
-        moved = 0
+        """What waits now. What comes meanwhile is for the next round, or under a steady load this one would not end."""
+        moved, began_at = 0, self._clock.wall()
         for day, timezone in backlog.days():
-            while True:
+            is_left = True
+            while is_left:
                 limit = self._max_rows.get((backlog.file, day, timezone), NO_LIMIT)
                 accepts = self._watermark.may_insert(day, timezone)
                 batch = backlog.record(day, timezone, limit)
-                if batch is None:
-                    break
-                moved += self._insert(backlog, batch) if accepts else self._late(backlog, batch)
+                if batch is not None:
+                    moved += self._insert(backlog, batch) if accepts else self._late(backlog, batch)
+                is_left = batch is not None and backlog.oldest(day, timezone) <= began_at
         return moved
 
     def _insert(self, backlog: Backlog, batch: Batch) -> int:

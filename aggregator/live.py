@@ -144,6 +144,9 @@ class LiveView:
             cells = self._cells(key, site.k, 1, (TOTAL,)) | self._cells(key, site.k, sample, DIMENSIONS)
         publish = _as_counted if site.k == 1 else _grouped
         published = {key: publish(shown, key, cell) for key, cell in cells.items()}
+        if site.k > 1:
+            # A withdrawal takes rows away, and a cell with them: its going and its coming again would show one person.
+            published = {**shown, **published}
         shown.update(published)
         totals = published.pop((TOTAL.name, "", "(all)"), None)
         return Live(
@@ -189,7 +192,7 @@ def _lists(published: Mapping[Key, _Published]) -> Mapping[str, tuple[Cell, ...]
     lists: dict[str, list[Cell]] = {each.name: [] for each in DIMENSIONS}
     for (dimension, parent, value), cell in published.items():
         lists[dimension].append(Cell(parent, value, cell.measures))
-    return {dimension: tuple(sorted(cells, key=_place)) for dimension, cells in lists.items()}
+    return {dimension: tuple(sorted(cells, key=_place)[:LONGEST_LIST]) for dimension, cells in lists.items()}
 
 
 def _place(cell: Cell) -> tuple[int, int, str]:

@@ -32,7 +32,7 @@ from aggregator import rollup
 from aggregator.destroy import drop, vanished
 from aggregator.guard import ClockGuard
 from aggregator.rollup import Period, SiteRules
-from aggregator.store import Store, statement
+from aggregator.store import Store, StoreRefused, statement
 from collector import days
 from collector.clock import Clock
 from collector.settings import Settings
@@ -110,36 +110,56 @@ class Sealer:
         self._surroundings, self._step = surroundings, surroundings.step
         self._on_this_disk = settings.aggregator.store == "embedded"
         self.waiting: Mapping[Period, str] = {}
+        # Days that were dropped and may not be gone yet, and those that nobody was told of: a fault came between.
+        self._dropped: list[tuple[OpenDay, Sealed]] = []
+        self._done: list[Sealed] = []
 
     def seal_due(self) -> list[Sealed]:
         """Seal every day that is due, finish what a crash left, drop what expires; `waiting` then says why others wait.
 
-        Raises StoreUnavailable, StoreRefused and OpenDayChangedError; running it again continues.
+        Raises StoreUnavailable, StoreRefused and OpenDayChangedError; running it again continues, and tells what was
+        done before the fault. One day's fault keeps no other day from its seal.
         """
         waiting: dict[Period, str] = {}
-        dropped = []
+        faults: list[Exception] = []
         for open_day in self._open_days():
             if not self._surroundings.may_work():
                 break
-            done = self._settle(open_day, waiting)
-            if done is not None:
-                dropped.append((open_day, done))
+            try:
+                done = self._settle(open_day, waiting, faults)
+            except (StoreRefused, OpenDayChangedError) as fault:
+                faults.append(fault)
+            else:
+                self._dropped += [] if done is None else [(open_day, done)]
         self.waiting = waiting
         # Together: the engine takes a second or two to remove a dropped day, and one waits for all of them at once.
-        return [self._destroyed(open_day, done) for open_day, done in dropped]
+        while self._dropped:
+            self._done.append(self._destroyed(*self._dropped[0]))
+            del self._dropped[0]
+        if faults:
+            raise faults[0]
+        done_now, self._done = self._done, []
+        return done_now
 
-    def _settle(self, open_day: OpenDay, waiting: dict[Period, str]) -> Sealed | None:
+    def _settle(self, open_day: OpenDay, waiting: dict[Period, str], faults: list[Exception]) -> Sealed | None:
         committed = self._committed(open_day.period)
         if committed is not None:
             return self._finish(open_day, committed, "finished")
         if open_day.events == 0:
             return None
+        is_overdue = self._store.now() - open_day.first_inserted > EXPIRES_AFTER_S
         reason = self._hindrance(open_day)
         if reason is None:
-            return self._seal(open_day)
-        if self._store.now() - open_day.first_inserted > EXPIRES_AFTER_S:
+            try:
+                return self._seal(open_day)
+            except (StoreRefused, OpenDayChangedError) as fault:
+                # What cannot be sealed is counted as expired too, before the engine would take it uncounted.
+                if not is_overdue or self._committed(open_day.period) is not None:
+                    raise
+                faults.append(fault)
+        if is_overdue:
             return self._expire(open_day)
-        waiting[open_day.period] = reason
+        waiting[open_day.period] = str(reason)
         return None
 
     def _open_days(self) -> Iterator[OpenDay]:

@@ -8,16 +8,22 @@ A group changes hands once: gathered by the event loop alone, then committed by 
 request that queued an entry of its own woke the thread each time.
 
 The same thread beats the spool's heart, expires rows past the fail-safe and destroys overdue keys,
-so that each of these happens even when no request comes.
+so that each of these happens even when no request comes. It outlives any fault of theirs: the group at hand
+is answered with it, /readyz tells it until a commit or a beat has shown that events are taken again, and
+the next group is tried anew.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
+import sqlite3
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from collector.arrivals import PUBLISH_EVERY_S, Arrivals
@@ -37,6 +43,10 @@ MAX_WAITING = 20_000
 MANY_AT_ONCE = 16
 GATHER_EACH_S = 80e-6
 MOST_GATHER_S = 0.01
+
+
+class Unforeseen(SpoolError):
+    """A fault that nobody expected. Nothing says that the file has it, so the file is not left."""
 
 
 @dataclass(slots=True)
@@ -63,8 +73,14 @@ class Committer:
         self._next_beat = 0.0
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
-        self.fault: str | None = None
+        self._spool_fault: str | None = None
+        self._keys_fault: str | None = None
         self._thread.start()
+
+    @property
+    def fault(self) -> str | None:
+        """Why this worker is not ready, if so: it cannot store, or cannot destroy a key whose time is over."""
+        return self._spool_fault or self._keys_fault
 
     def group(self) -> Group:
         """The group that is gathering: add to it, then await `committed()`, with no other await between the two."""
@@ -74,7 +90,8 @@ class Committer:
 
     def group_for_withdrawals(self) -> Group:
         """The same, where the spool has room for a withdrawal: events have the rest to themselves."""
-        if self._spool is not None and not self._spool.has_room_for_withdrawals:
+        spool = self._spool  # The thread may leave it between two looks.
+        if spool is not None and not spool.has_room_for_withdrawals:
             raise SpoolFullError("too many withdrawals are waiting to be carried out")
         return self.group()
 
@@ -122,45 +139,45 @@ class Committer:
     def _run(self) -> None:
         gathered: Gathered | None = Gathered()
         while gathered is not None:
-            try:
-                gathered = self._handed.get(timeout=PUBLISH_EVERY_S if self._arrivals.are_waiting else BEAT_EVERY_S)
-                if gathered is not None:
-                    fault = self._commit(gathered.group)
-                    if not self._loop.is_closed():
-                        self._loop.call_soon_threadsafe(self._answer, gathered.waiting, fault)
-            except queue.Empty:
-                self._tell_arrivals()
+            gathered = self._next()
+            if gathered is not None:
+                self._take_up(gathered)
             self._keep_house()
         if self._spool is not None:
             self._spool.close()
 
-    def _commit(self, group: Group) -> SpoolError | None:
-        """Commits the group; returns the fault where it is not durable."""
+    def _next(self) -> Gathered | None:
+        """The next group; an empty one where none came for a while, and None at the end."""
+        try:
+            return self._handed.get(timeout=PUBLISH_EVERY_S if self._arrivals.are_waiting else BEAT_EVERY_S)
+        except Exception:  # noqa: BLE001  mostly `queue.Empty`; whatever else, this thread must go on
+            return Gathered()
+
+    def _take_up(self, gathered: Gathered) -> None:
+        """Commits a group and has it answered; without one, tells the arrivals that had no group to go with."""
+        if not gathered.waiting:
+            self._note(_attempted(self._tell_arrivals, "tell a site's last request"))
+            return
+        fault = _attempted(partial(self._commit, gathered.group), "commit a group of requests")
+        self._note(fault)
+        with contextlib.suppress(RuntimeError):  # The loop is closed: nobody waits.
+            self._loop.call_soon_threadsafe(self._answer, gathered.waiting, fault)
+
+    def _commit(self, group: Group) -> None:
         now = self._clock.wall()
         group.arrivals = self._arrivals.due(now)
-        try:
-            self._open().commit(group, now)
-        except SpoolError as fault:
-            self._note(fault)
-            return fault
+        self._open().commit(group, now)
         if group.arrivals:
             self._arrivals.published(group.arrivals, now)
-        if self.fault is not None:
-            log.warning("the spool takes events again")
-            self.fault = None
-        return None
+        if group.lines:  # A full spool still counts, which says nothing about events.
+            self._tell_recovery()
 
     def _tell_arrivals(self) -> None:
         """What came less than a second after what was told last goes without a request to go with."""
         now = self._clock.wall()
         arrived = self._arrivals.due(now)
-        if not arrived:
-            return
-        try:
+        if arrived:
             self._open().commit(Group(arrivals=arrived), now)
-        except SpoolError as fault:
-            self._note(fault)
-        else:
             self._arrivals.published(arrived, now)
 
     def _keep_house(self) -> None:
@@ -168,32 +185,76 @@ class Committer:
         if now < self._next_beat:
             return
         self._next_beat = now + BEAT_EVERY_S
+        self._note_keys(_attempted(self._destroy_keys, "destroy the keys whose time is over"))
+        self._note(_attempted(partial(self._beat, now), "beat the spool's heart"))
+
+    def _destroy_keys(self) -> None:
         for day, timezone in self._keys.destroy_overdue():
             log.info("destroyed the key of %s in %s", day, timezone)
-        try:
-            spool = self._open()
-            spool.beat(now)
-            expired = spool.expire(now - FAIL_SAFE_S)
-        except SpoolError as fault:
-            self._note(fault)
-            return
+
+    def _beat(self, now: float) -> None:
+        spool = self._open()
+        spool.beat(now)
+        expired = spool.expire(now - FAIL_SAFE_S)
         if expired:
             log.error("%d events waited past the fail-safe for a drainer and were expired", expired)
+        if self._spool_fault is not None:  # Whoever heeds /readyz sends nothing now that could show it.
+            spool.prove_room()
+            self._tell_recovery()
 
     def _open(self) -> Spool:
         if self._spool is None:
             self._spool = open_spool(self._folder, self._max_bytes, skip=self._broken)
         return self._spool
 
-    def _note(self, fault: SpoolError) -> None:
-        """Remembers the fault for /readyz.
+    def _note(self, fault: SpoolError | None) -> None:
+        """Remembers a fault for /readyz.
 
         After anything but a full disk the file is left: a failed sync is not to be retried on it.
         """
-        if self.fault is None:
+        if fault is None:
+            return
+        if self._spool_fault is None:
             log.error("%s; answering 503 until it works again", fault)
-        self.fault = str(fault)
-        if not isinstance(fault, SpoolFullError) and self._spool is not None:
-            self._broken |= {self._spool.file}
-            self._spool.close()
+        self._spool_fault = str(fault)
+        spool = self._spool
+        if spool is not None and not isinstance(fault, SpoolFullError | Unforeseen):
+            self._broken |= {spool.file}
             self._spool = None
+            with contextlib.suppress(sqlite3.Error, OSError):  # It is broken: whatever closing it says is no news.
+                spool.close()
+
+    def _note_keys(self, fault: SpoolError | None) -> None:
+        """The same for the keys: events are taken meanwhile, but whoever runs this must know."""
+        if fault is not None and self._keys_fault is None:
+            log.error("%s; it is tried again every %.0f s", fault, BEAT_EVERY_S)
+        elif fault is None and self._keys_fault is not None:
+            log.warning("the keys whose time is over are destroyed again")
+        self._keys_fault = None if fault is None else str(fault)
+
+    def _tell_recovery(self) -> None:
+        if self._spool_fault is not None:
+            log.warning("the spool takes events again")
+            self._spool_fault = None
+
+
+def _attempted(work: Callable[[], None], what: str) -> SpoolError | None:
+    """Does `work`; returns what stopped it, if anything did."""
+    try:
+        work()
+    except SpoolError as fault:
+        return fault
+    except Exception as error:  # noqa: BLE001  the outermost loop: without its thread no request is ever answered again
+        return Unforeseen(f"cannot {what}: {_cause(error)}")
+    return None
+
+
+def _cause(error: Exception) -> str:
+    """What may be told of `error`; not its text, which may quote what a visitor sent."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = "" if place is None else f" at {Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}"
+    return f"{type(error).__name__}{where}; report this line to who maintains Footfall"

@@ -131,15 +131,24 @@ class Keys:
         self._open.pop((day, timezone), None)
 
     def destroy_overdue(self) -> list[tuple[date, str]]:
-        """Destroys every key whose time is over; returns the days that lost theirs."""
+        """Destroys every key whose time is over; returns the days that lost theirs.
+
+        Raises OSError at the end for one that cannot be destroyed, which keeps no other from it.
+        """
         now = self._clock.wall()
         overdue = [
             (day, timezone) for day, timezone, file in self._files() if self._is_overdue(day, timezone, file, now)
         ]
+        faults: list[OSError] = []
         for day, timezone in overdue:
-            self.destroy(day, timezone)
+            try:
+                self.destroy(day, timezone)
+            except OSError as fault:
+                faults.append(fault)
         for gone in [at for at, key in self._open.items() if not key.is_alive]:
             del self._open[gone]
+        if faults:
+            raise faults[0]
         return overdue
 
     def days(self) -> list[tuple[date, str]]:

@@ -16,6 +16,9 @@ from urllib.parse import unquote, unquote_plus
 
 MAX_PATH_CHARS = 512
 MAX_PARAMETERS = 100
+# A host name has 253 characters at most (RFC 1035); before it may stand a user's name, after it a port. Python's IDNA
+# codec takes 50 ms of a longer one, which anybody may send as a Host.
+MAX_AUTHORITY_CHARS = 600
 """Parameters of a query looked at; the name of the 101st does not matter to anyone honest."""
 
 MAX_PARAMETER_CHARS = 256
@@ -74,6 +77,8 @@ _HOSTNAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?|\[[0-9a-f:.]{
 
 def hostname_in(authority: str) -> str:
     """The host in `user:password@host:port`: lower case, punycode, without the root's dot; "" if it is not valid."""
+    if len(authority) > MAX_AUTHORITY_CHARS:
+        return ""
     host = authority.rpartition("@")[2].lower()
     if host.startswith("["):
         host = host.partition("]")[0] + "]"

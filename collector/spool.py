@@ -23,16 +23,19 @@ Format (version 1), SQLite in WAL mode with `synchronous=FULL`:
 - `withdrawals(id, day, timezone, site, generation, visitor, at, committed_at)`: whose open rows are to be deleted, as
   far as they were received by `at`; equal ones are one. The drainer deletes each when it has carried it out.
 - `arrivals(site, at, outcome, reason, behind_one_network, changed)`: each site's last request, kept 24 hours.
-- `facts(name, value)`: the spool's random `identity`, the last `heartbeat` (Unix seconds).
+- `facts(name, value)`: the spool's random `identity`, the last `heartbeat` (Unix seconds), and in `commits` how many
+  commits there had been when arrivals were last forgotten, so that a number is never used again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -52,6 +55,8 @@ MAX_FILES = 256
 MAX_WITHDRAWALS = 50_000
 # No event is open for longer (design.md section 9), so there is nothing left that a withdrawal could delete.
 WITHDRAWAL_LIFE_S = 3 * 86_400.0
+# What `prove_room` writes: about the longest line of an event, so that a spool which says it has room takes events.
+PROVEN_BYTES = 65_536
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (
@@ -76,6 +81,12 @@ CREATE TABLE IF NOT EXISTS arrivals (
     site TEXT PRIMARY KEY, at REAL NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL,
     behind_one_network INTEGER NOT NULL, changed INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+"""
+
+# The greatest number that any commit has left here.
+LAST_COMMITS = """
+SELECT coalesce(max(number), 0) FROM (SELECT max(changed) AS number FROM counters
+    UNION ALL SELECT max(changed) FROM arrivals UNION ALL SELECT value FROM facts WHERE name = 'commits')
 """
 
 Outcome = Literal["accepted", "dropped", "invalid"]
@@ -147,15 +158,30 @@ class Group:
         for counted, requests in other.counters.items():
             self.counters[counted] = self.counters.get(counted, 0) + requests
         self.answers.update(other.answers)
-        self.withdrawals.update(other.withdrawals)
+        for withdrawn, asked_at in other.withdrawals.items():
+            self.withdrawals[withdrawn] = max(asked_at, self.withdrawals.get(withdrawn, asked_at))
 
 
 def connect(file: Path) -> sqlite3.Connection:
     """A connection with the spool's durability settings; usable by worker and drainer alike."""
     connection = sqlite3.connect(file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY"):
+    _keep_log(connection)
+    for pragma in ("synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
     return connection
+
+
+def _keep_log(connection: sqlite3.Connection) -> None:
+    """Write-ahead logging; SQLite does not wait for whoever else opens a new file at this moment, so this does."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as fault:
+            if fault.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 @contextlib.contextmanager
@@ -192,7 +218,7 @@ class Spool:
         self._connection.executescript(
             f"BEGIN IMMEDIATE; {SCHEMA} INSERT OR IGNORE INTO facts VALUES ('identity', {identity}); COMMIT"
         )
-        self._commits = int(self._connection.execute("SELECT coalesce(max(changed), 0) FROM counters").fetchone()[0])
+        self._commits = int(self._connection.execute(LAST_COMMITS).fetchone()[0])
         self._page_bytes = int(self._connection.execute("PRAGMA page_size").fetchone()[0])
         self.has_room_for_withdrawals = self._has_room_for_withdrawals()
         _sync_folder(file.parent)
@@ -200,8 +226,8 @@ class Spool:
     def commit(self, group: Group, now: float) -> None:
         """Makes `group` durable; raises `SpoolFullError` or `SpoolError`, and then nothing of it is kept."""
         try:
-            if (group.lines or group.withdrawals) and self.used_bytes() > self._max_bytes:
-                raise SpoolFullError(f"the spool {self.file.name} has reached its limit of {self._max_bytes} bytes")
+            if group.lines or group.withdrawals:
+                self._refuse_at_limit()
             with transaction(self._connection):
                 self._connection.executemany(
                     "INSERT INTO rows (day, timezone, committed_at, events, version, lines) VALUES (?, ?, ?, ?, ?, ?)",
@@ -224,10 +250,22 @@ class Spool:
             "INSERT OR REPLACE INTO answers VALUES (?, ?, ?)",
             [(key, answer, now) for key, answer in group.answers.items()],
         )
+        # Replaced, not updated: the drainer forgets by id, and what was asked for again meanwhile has another.
         self._connection.executemany(
             "INSERT OR REPLACE INTO withdrawals (day, timezone, site, generation, visitor, at, committed_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(*each[:3], str(each[3]), str(each[4]), at, now) for each, at in group.withdrawals.items()],
+            " VALUES (:day, :timezone, :site, :generation, :visitor, max(:at, coalesce((SELECT at FROM withdrawals"
+            " WHERE day = :day AND timezone = :timezone AND site = :site AND generation = :generation"
+            " AND visitor = :visitor), :at)), :now)",
+            [
+                {
+                    **each._asdict(),
+                    "generation": str(each.generation),
+                    "visitor": str(each.visitor),
+                    "at": at,
+                    "now": now,
+                }
+                for each, at in group.withdrawals.items()
+            ],
         )
         self._connection.executemany(
             "INSERT OR REPLACE INTO arrivals VALUES (?, ?, ?, ?, ?, ?)",
@@ -240,9 +278,24 @@ class Spool:
             with transaction(self._connection):
                 self._connection.execute("INSERT OR REPLACE INTO facts VALUES ('heartbeat', ?)", (now,))
                 self._connection.execute("DELETE FROM answers WHERE at < ?", (now - ANSWER_LIFE_S,))
-                self._connection.execute("DELETE FROM arrivals WHERE at < ?", (now - ANSWER_LIFE_S,))
+                forgotten = self._connection.execute("DELETE FROM arrivals WHERE at < ?", (now - ANSWER_LIFE_S,))
+                if forgotten.rowcount:
+                    self._connection.execute("INSERT OR REPLACE INTO facts VALUES ('commits', ?)", (self._commits,))
                 self._connection.execute("DELETE FROM withdrawals WHERE at < ?", (now - WITHDRAWAL_LIFE_S,))
             self.has_room_for_withdrawals = self._has_room_for_withdrawals()
+        except sqlite3.Error as error:
+            raise _fault(self.file, error) from error
+
+    def prove_room(self) -> None:
+        """Writes and deletes what an event may take, synced as a commit is, and raises as `commit` does.
+
+        A heartbeat alone proves nothing: it fits where an event does not.
+        """
+        try:
+            self._refuse_at_limit()
+            with transaction(self._connection):  # Secure delete writes the freed pages, too, so they are really there.
+                self._connection.execute("INSERT INTO facts VALUES ('room', zeroblob(?))", (PROVEN_BYTES,))
+                self._connection.execute("DELETE FROM facts WHERE name = 'room'")
         except sqlite3.Error as error:
             raise _fault(self.file, error) from error
 
@@ -276,18 +329,27 @@ class Spool:
         free = self._connection.execute("PRAGMA freelist_count").fetchone()[0]
         return int(pages - free) * self._page_bytes
 
+    def _refuse_at_limit(self) -> None:
+        if self.used_bytes() > self._max_bytes:
+            raise SpoolFullError(f"the spool {self.file.name} has reached its limit of {self._max_bytes} bytes")
+
     def _has_room_for_withdrawals(self) -> bool:
         found = self._connection.execute("SELECT count(*) FROM withdrawals").fetchone()
         return int(found[0]) < MAX_WITHDRAWALS
 
     def close(self) -> None:
-        self._connection.close()
-        os.close(self._lock)
+        try:
+            self._connection.close()
+        finally:
+            os.close(self._lock)
 
 
 def open_spool(folder: Path, max_bytes: int, *, skip: frozenset[Path] = frozenset()) -> Spool:
-    """The first free file of `folder`; `skip` names files that have failed this worker."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The first free file of `folder`; `skip` names files that have failed this worker. Raises `SpoolError`."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _os_fault(f"make the spool folder {folder}", error) from error
     for number in range(MAX_FILES):
         file = folder / f"spool-{number}.sqlite"
         if file in skip:
@@ -300,19 +362,27 @@ def open_spool(folder: Path, max_bytes: int, *, skip: frozenset[Path] = frozense
         except sqlite3.Error as error:
             os.close(lock)
             raise _fault(file, error) from error
+        except OSError as error:
+            os.close(lock)
+            raise _os_fault(f"make the spool {file.name}", error) from error
     raise SpoolError(f"all {MAX_FILES} spool files of {folder} are taken")
 
 
 def locked(file: Path) -> int | None:
-    """A descriptor holding the exclusive flock of a spool file, or None while a worker holds it."""
-    descriptor = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """A descriptor with the exclusive flock of a spool file, or None while a worker holds it; raises `SpoolError`."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not file.exists():
+                os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError:
+            os.close(descriptor)  # It is tried again for each request: no try may keep a descriptor or the lock.
+            raise
     except BlockingIOError:
-        os.close(descriptor)
         return None
-    if not file.exists():
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise _os_fault(f"make or lock the spool {file.name}", error) from error
     return descriptor
 
 
@@ -348,6 +418,14 @@ def _fault(file: Path, error: sqlite3.Error) -> SpoolError:
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return SpoolFullError(f"no space left for the spool {file.name}")
     return SpoolError(f"cannot write the spool {file.name}: {error}")
+
+
+def _os_fault(tried: str, error: OSError) -> SpoolError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return SpoolFullError(f"no space left to {tried}; free some on the disk of collector.spool_dir")
+    return SpoolError(
+        f"cannot {tried}: {error.strerror}; see to the disk of collector.spool_dir and to the limit of open files"
+    )
 
 
 def _sync_folder(folder: Path) -> None:

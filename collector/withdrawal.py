@@ -6,6 +6,12 @@ sealed, or will be within the grace, and nothing can be told apart in them any m
 
 The 202 comes after the tokens are on disk and synced, as with an event; the drainer carries the withdrawal out and
 deletes them. Nothing else is kept of it: no counter, no log line.
+
+What was received up to the withdrawal goes, and both times are the wall clock's, which somebody may set back. The
+endpoint then goes on as if nobody had (`OnwardClock`), so that a withdrawal is never told as earlier than the events
+before it, nor than an earlier withdrawal. Who consents again meanwhile loses what comes until the withdrawal is carried
+out, which takes seconds. Two things are left: a worker that was started after the step knows nothing of it; and what
+was committed shortly before the step is carried out when the clock has come to that time again.
 """
 
 from __future__ import annotations
@@ -36,11 +42,29 @@ from collector.spool import SpoolError, Withdrawn
 WITHDRAWN = Answer(202, b"withdrawn")
 
 
+class OnwardClock:
+    """A clock whose wall time nobody sets back; one that was set forward it follows. For one worker's life."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._started_at = clock.wall() - clock.boot()
+
+    def wall(self) -> float:
+        """Unix seconds, by the largest difference that was seen between the two clocks."""
+        boot = self._clock.boot()
+        self._started_at = max(self._started_at, self._clock.wall() - boot)
+        return self._started_at + boot
+
+    def boot(self) -> float:
+        return self._clock.boot()
+
+
 class WithdrawalEndpoint:
     """Takes `{"d": site}` as JSON, whatever Content-Type it says."""
 
     def __init__(self, collecting: Collecting) -> None:
         self._collecting = collecting
+        self._clock = OnwardClock(collecting.clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         collecting, headers = self._collecting, headers_of(scope)
@@ -62,7 +86,7 @@ class WithdrawalEndpoint:
             collecting.count("", "UTC", collecting.clock.wall(), "invalid", "unknown_site")
             await collecting.committer.committed()
             return UNKNOWN_SITE
-        withdrawals = withdrawals_of(site, peer, headers, collecting.parts, collecting.clock)
+        withdrawals = withdrawals_of(site, peer, headers, collecting.parts, self._clock)
         if withdrawals:
             collecting.committer.group_for_withdrawals().withdrawals.update(withdrawals)
             await collecting.committer.committed()

@@ -89,7 +89,7 @@ class Pages:
         store, live = self._desk.reading()
         if live.of(site).totals is not None or is_sealed(store, site):
             return {"waiting": False}
-        return {"waiting": True, "mark": mark_of(last_arrival(store, site.domain))}
+        return {"waiting": True, "mark": mark_of(store, site)}
 
     def _cards(self, sites: Sequence[Site], words: Words) -> list[Card]:
         store, _ = self._desk.reading()

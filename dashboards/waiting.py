@@ -1,7 +1,7 @@
 """The page before a site's first number: what became of its last request, in words, and what to do next.
 
-It is shown until a day of the site is sealed or its live view has a number; after that nothing here tells of single
-requests, but for the warning that all of them come from a proxy.
+It is shown until a day of the site is sealed or its live view has a number. From the first accepted request on it says
+always the same, whatever comes: what changes with a request would tell when a single visitor came.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.resources import files
 
-from aggregator.arrivals import Arrival, last_arrival
+from aggregator.arrivals import Arrival, has_accepted, last_arrival
 from aggregator.store import Store
 from collector.settings import Settings, Site
 from dashboards.reasons import reason_of
@@ -43,12 +43,12 @@ def is_sealed(store: Store, site: Site) -> bool:
 
 def waiting_page(words: Words, settings: Settings, site: Site, store: Store) -> Waiting:
     """What to say now. Raises what `Store` raises."""
-    arrival = last_arrival(store, site.domain)
-    heading, sentences = _told(words, site, arrival)
+    arrival, outcome = last_arrival(store, site.domain), outcome_of(store, site)
+    heading, sentences = _told(words, site, outcome, arrival)
     return Waiting(
         site,
-        arrival.outcome if arrival else "",
-        mark_of(arrival),
+        outcome,
+        mark_of(store, site),
         heading,
         sentences,
         is_behind_proxy(site, arrival),
@@ -59,17 +59,24 @@ def waiting_page(words: Words, settings: Settings, site: Site, store: Store) -> 
     )
 
 
-def mark_of(arrival: Arrival | None) -> str:
-    """What a page that waits compares with, to see whether there is something new to say."""
-    if arrival is None or arrival.outcome == "accepted":
-        return arrival.outcome if arrival else ""
+def outcome_of(store: Store, site: Site) -> str:
+    """What became of the last request, "" before any; "accepted" once one was. Raises what `Store` raises."""
+    arrival = last_arrival(store, site.domain)
+    if has_accepted(store, site.domain):
+        return "accepted"
+    return arrival.outcome if arrival else ""
+
+
+def mark_of(store: Store, site: Site) -> str:
+    """What a page that waits compares with, to see whether there is more to say. Raises what `Store` raises."""
+    outcome, arrival = outcome_of(store, site), last_arrival(store, site.domain)
+    if outcome == "accepted" or arrival is None:
+        return outcome
     return f"{arrival.outcome} {arrival.reason} {arrival.at // 60:.0f}"
 
 
-def _told(words: Words, site: Site, arrival: Arrival | None) -> tuple[str, tuple[str, ...]]:
-    if arrival is None:
-        return words.say(marked("Waiting for the first event")), ()
-    if arrival.outcome == "accepted":
+def _told(words: Words, site: Site, outcome: str, arrival: Arrival | None) -> tuple[str, tuple[str, ...]]:
+    if outcome == "accepted":
         # Not when: with few visits that would tell of a single one.
         return words.say(marked("The first events have arrived")), (
             words.say(
@@ -77,6 +84,8 @@ def _told(words: Words, site: Site, arrival: Arrival | None) -> tuple[str, tuple
                 k=words.number(site.k),
             ),
         )
+    if arrival is None:
+        return words.say(marked("Waiting for the first event")), ()
     reason = reason_of(arrival.outcome, arrival.reason)
     at = words.clock(arrival.at, site.timezone)
     told = [words.say(marked("The last request came at %(time)s and was not counted."), time=at)]

@@ -12,14 +12,16 @@ from tests.collector.collecting import ROOT, free_port
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 EXAMPLES = {"nginx": ROOT / "deploy" / "nginx" / "footfall.conf", "caddy": ROOT / "deploy" / "caddy" / "Caddyfile"}
+LOGGED = EXAMPLES["nginx"].with_name("footfall-log.conf")
 # A site around the example. Its own pages are logged, so that a log that stays empty is no accident.
 NGINX_SITE = """
 pid {folder}/nginx.pid;
-error_log {folder}/error.log info;
+error_log {folder}/error.log;
 daemon off;
 events {{}}
 http {{
-    access_log {folder}/access.log;
+    include {logged};
+    access_log {folder}/access.log combined if=$footfall_logged;
     client_body_temp_path {folder}/bodies;
     proxy_temp_path {folder}/answers;
     fastcgi_temp_path {folder}/fastcgi;
@@ -28,6 +30,8 @@ http {{
     server {{
         listen 127.0.0.1:{port};
         include {folder}/footfall.conf;
+        error_page 500 502 503 504 /50x.html;
+        location = /50x.html {{ return 502 "the site is not well"; }}
         location / {{ return 200 "the site itself"; }}
     }}
 }}
@@ -69,7 +73,7 @@ class Proxy:
             return ["caddy", "run", "--config", str(EXAMPLES["caddy"]), "--adapter", "caddyfile"]
         example = EXAMPLES["nginx"].read_text().replace("127.0.0.1:8000", f"127.0.0.1:{self.collector_port}")
         (self.folder / "footfall.conf").write_text(example)
-        (self.folder / "nginx.conf").write_text(NGINX_SITE.format(folder=self.folder, port=self.port))
+        (self.folder / "nginx.conf").write_text(NGINX_SITE.format(folder=self.folder, port=self.port, logged=LOGGED))
         return [NGINX, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
 
     def _environment(self) -> dict[str, str]:

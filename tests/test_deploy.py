@@ -72,7 +72,7 @@ def test_what_the_dockerfile_copies_makes_the_whole_wheel(tmp_path: Path) -> Non
     with zipfile.ZipFile(wheel) as archive:
         listed = set(archive.namelist())
         (metadata,) = (archive.read(name).decode() for name in listed if name.endswith("/METADATA"))
-    required = re.findall(r"^Requires-Dist: ([\w-]+)[^;]*$", metadata, re.MULTILINE)
+    required = re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*$", metadata, re.MULTILINE)
     assert "starlette" in required
     assert {"clickhouse-connect", "chdb"}.isdisjoint(required), "a collector alone installs without ClickHouse"
     read = {

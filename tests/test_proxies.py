@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import socket
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,9 +106,14 @@ def test_no_address_header_or_url_of_a_visitor_is_in_any_file_of_the_proxy_or_of
         {"n": "pageview", "u": f"https://example.com/?s={MARKER}", "d": "example.com", "c": 1, "x": "y" * 60_000}
     )
     assert front.ask("POST", "/footfall/api/event", almost.encode()).footfall == "accepted"
+    assert front.ask(
+        "GET", f"/footfall/pixel.gif?u=https://example.com/{MARKER}", Cookie=f"{MARKER}=" + "c" * 9_000
+    ).status
     break_off(front)
+    hang_up(front)
     front.collector.kill()
     assert front.event().status == 502
+    assert front.ask("GET", f"/footfall/pixel.gif?u=https://example.com/{MARKER}").status == 502
     break_off(front)
 
     collected = {str(file): file.read_bytes() for file in front.collector.folder.rglob("*") if file.is_file()}
@@ -119,6 +125,18 @@ def test_no_address_header_or_url_of_a_visitor_is_in_any_file_of_the_proxy_or_of
         # The control: what is asked of the site itself is logged, so this log would have told.
         assert front.ask("GET", f"/{MARKER}").status == 200
         until(lambda: MARKER.encode() in b"".join(front.proxy.written().values()), "the site's own log is written")
+
+
+def hang_up(front: Front) -> None:
+    """Many requests at once, and a connection that is reset before their answers have come."""
+    request = f"GET /footfall/privacy HTTP/1.1\r\nHost: {MARKER}.example\r\nX-User-Id: {MARKER}\r\n\r\n"
+    for _ in range(5):
+        with socket.create_connection(
+            ("127.0.0.1", front.proxy.port), timeout=20, source_address=(VISITOR, 0)
+        ) as visitor:
+            visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            visitor.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+            visitor.sendall(request.encode() * 200)
 
 
 def break_off(front: Front) -> None:

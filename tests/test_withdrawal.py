@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -49,12 +51,12 @@ def names(store: Store) -> Counter[str]:
 def holders(folder: Path, sought: re.Pattern[bytes]) -> set[str]:
     """Files that hold one of the forms; files that go away meanwhile hold nothing."""
     found = set()
-    for file in folder.rglob("*"):
-        try:
-            if file.is_file() and sought.search(file.read_bytes()):
-                found.add(str(file.relative_to(folder)))
-        except FileNotFoundError:
-            continue
+    # os.walk passes over folders that go away, Path.rglob does not.
+    for inner, _, files in os.walk(folder):
+        for file in (Path(inner) / name for name in files):
+            with contextlib.suppress(FileNotFoundError):
+                if sought.search(file.read_bytes()):
+                    found.add(str(file.relative_to(folder)))
     return found
 
 

@@ -7,7 +7,6 @@ looked at: the bytes of each file and of its write-ahead log are searched for ev
 from __future__ import annotations
 
 import contextlib
-import mmap
 import re
 import sqlite3
 import time
@@ -39,6 +38,8 @@ TOLERANCE_S = 3_600.0
 LATE_LIFE_S = 5.0
 POLL_S = 0.25
 # An event's line begins with these two (collector.event.Event).
+PIECE_BYTES = 1 << 20
+LONGEST_MATCH_BYTES = 128
 OF_A_DAY = re.compile(rb'\{"day":"(\d{4}-\d{2}-\d{2})","timezone":"([A-Za-z0-9_+/-]{1,64})"')
 
 
@@ -111,10 +112,13 @@ def _files(installation: Installation) -> list[Path]:
 
 
 def _days_in(file: Path) -> set[Period]:
-    if not file.stat().st_size:
-        return set()
-    with file.open("rb") as content, mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ) as read:
-        found = {match.groups() for match in OF_A_DAY.finditer(read)}
+    """Read in pieces, not mapped: a log that is truncated while it is looked at would kill the process."""
+    found: set[tuple[bytes, ...]] = set()
+    with file.open("rb") as content:
+        end = b""
+        while piece := content.read(PIECE_BYTES):
+            found |= {match.groups() for match in OF_A_DAY.finditer(end + piece)}
+            end = piece[-LONGEST_MATCH_BYTES:]
     return {Period(date.fromisoformat(day.decode()), timezone.decode()) for day, timezone in found}
 
 

@@ -30,7 +30,7 @@ from collector.policy.page import STYLE, Pages, View
 from collector.policy.sentences import Language, chosen, languages
 from collector.settings import Site
 from collector.spool import SpoolError
-from collector.withdrawal import withdrawals_of
+from collector.withdrawal import OnwardClock, withdrawals_of
 
 # When this software began to drop every event that comes with GPC, whatever was consented to (collector/consent.py);
 # the specification asks for the date of that statement, so that a later change of GPC does not change its meaning.
@@ -67,6 +67,7 @@ class Privacy:
 
     def __init__(self, collecting: Collecting) -> None:
         self._collecting, self._sites = collecting, collecting.settings.sites
+        self._clock = OnwardClock(collecting.clock)
         self._languages = languages()
         policies = policies_of(collecting.settings)
         self._pages = Pages(policies, self._languages)
@@ -129,8 +130,8 @@ class Privacy:
     async def _withdraw(self, request: Request, site: Site) -> None:
         """Returns once it is on disk that the visitor's open rows are to be deleted; raises `SpoolError`."""
         committer, scope = self._collecting.committer, request.scope
-        parts, clock = self._collecting.parts, self._collecting.clock
-        withdrawals = withdrawals_of(site, peer_of(scope), headers_of(scope), parts, clock)
+        parts = self._collecting.parts
+        withdrawals = withdrawals_of(site, peer_of(scope), headers_of(scope), parts, self._clock)
         if withdrawals:
             committer.group_for_withdrawals().withdrawals.update(withdrawals)
             await committer.committed()

@@ -4,8 +4,8 @@ FROM
 (
     SELECT day FROM trend WHERE site = {site:String}
     UNION ALL
-    SELECT day FROM coverage
-    WHERE site = {site:String} AND outcome = 'accepted'
+    SELECT day FROM coverage_totals
+    WHERE site = {site:String} AND outcome = 'accepted' AND requests > 0
         AND day IN (SELECT day FROM committed_seals WHERE timezone = {timezone:String})
 )
 LIMIT 1

@@ -234,3 +234,21 @@ def test_the_day_is_that_of_the_sites_time_zone(store: Store, sites: dict[str, S
     for now, day in ((midnight - 1, date.fromordinal(DAY.toordinal() - 1)), (midnight, DAY)):
         live = LiveView(store, SetClock(now)).of(sites["example.com"])
         assert (live.day, live.totals is not None) == (day, day == DAY)
+
+
+def test_a_visitor_who_withdraws_and_comes_again_changes_nothing_that_is_shown(
+    store: Store, sites: dict[str, Site]
+) -> None:
+    """One network could else ask, by withdrawing, whether the others without it are k."""
+    clock = TickingClock(NOON)
+    live = LiveView(store, clock)
+    insert(store, people(K, path="/salary"), 1)
+    before = by_key(live.of(sites["example.com"]))
+    assert before[("", "", "(all)")].visitors == K
+    for batch in (2, 3):
+        store.command("ALTER TABLE open_events DELETE WHERE visitor = 1", {}, {"mutations_sync": 2})
+        clock.pass_time(3_600)
+        assert by_key(live.of(sites["example.com"])) == before
+        insert(store, people(1, path="/salary"), batch)
+        clock.pass_time(3_600)
+        assert by_key(live.of(sites["example.com"])) == before

@@ -13,7 +13,7 @@ import pytest
 from aggregator.guard import ClockGuard, newest_event
 from aggregator.rollup import Period
 from aggregator.seal import OpenDayChangedError, Sealed, Sealer, Surroundings
-from aggregator.store import Store
+from aggregator.store import Store, StoreRefused
 from collector import days
 from collector.settings import Settings, load
 from tests.aggregator.simulate import Crowd, Row, insert
@@ -422,6 +422,50 @@ def test_a_day_that_no_drainer_promises_is_counted_as_expired_before_the_fail_sa
     assert (expired.outcome, expired.events, expired.remains) == ("expired", len(rows) + 20, ())
     assert outcomes(store) == {(1, "expired", len(rows)), (2, "expired", 20)}
     assert (open_events(store), trends(store)) == (0, [])
+
+
+@dataclass
+class RefusedWhen:
+    """A store that refuses what is asked next when the `number`th of two days was closed, while that is set."""
+
+    number: int | None
+    closed: int = 0
+
+    def __call__(self, step: str) -> None:
+        self.closed += step == "closed"
+        if self.number is not None and step == "closed" and self.closed % 2 == self.number % 2:
+            raise StoreRefused(241, "memory limit exceeded")
+
+
+def test_a_day_that_the_store_refuses_keeps_no_other_from_its_seal_and_none_is_left_untold(
+    store: Store, settings: Settings
+) -> None:
+    """Kolkata's day is sealed first, then Berlin's is refused."""
+    insert(store, crowd(DAY, KOLKATA), 1)
+    insert(store, crowd(DAY, BERLIN), 2)
+    refused = RefusedWhen(2)
+    clock = after(DAY, BERLIN)
+    sealing = sealer(store, settings, clock, Surroundings(step=refused))
+    with pytest.raises(StoreRefused):
+        sealing.seal_due()
+    assert store.query("SELECT timezone FROM committed_seals") == [(KOLKATA,)]
+    refused.number = None
+    assert [(done.period.timezone, done.outcome) for done in sealing.seal_due()] == [
+        (KOLKATA, "sealed"),
+        (BERLIN, "sealed"),
+    ]
+
+
+def test_a_day_that_the_store_always_refuses_is_counted_as_expired_before_the_fail_safe_takes_it(
+    store: Store, settings: Settings
+) -> None:
+    old = int(store.now()) - 68 * 3_600
+    events = len(insert(store, [replace(row, inserted=old) for row in crowd()], 1))
+    sealing = sealer(store, settings, after(DAY), Surroundings(step=RefusedWhen(1)))
+    with pytest.raises(StoreRefused):
+        sealing.seal_due()
+    assert outcomes(store) == {(1, "expired", events)}
+    assert open_events(store) == 0
 
 
 def test_a_day_that_can_be_sealed_is_sealed_at_any_age(store: Store, settings: Settings) -> None:

@@ -160,6 +160,140 @@ def test_equal_withdrawals_are_one_and_of_several_spools_count_once(place: Place
     assert_left(place, [], withdrawn=4)
 
 
+def test_what_another_worker_had_received_and_not_committed_goes_too(place: Place) -> None:
+    """It comes into a spool after the round has looked there, and the round lasts for longer than a second."""
+    first, second = place.worker(), place.worker()
+    assert first.spool.file.name < second.spool.file.name, "the order of the round"
+    kept = see(place, second, BERND, 2)
+    received = place.clock.wall()
+    place.clock.pass_time(0.005)
+    withdraw(place, second, ANNA)
+
+    def commit_late(_: int, name: str) -> None:
+        if name == "insert_lines" and not first.names:
+            place.clock.pass_time(0.02)
+            first.take(TODAY, 1, visitor=ANNA, network=ANNA, at=received)
+            place.clock.pass_time(withdrawal.SETTLE_S + 0.2)
+            first.beat()
+            second.beat()
+
+    drainer = place.drainer(WatchedStore(place.store, after=commit_late))
+    drainer.round()
+    assert waiting(place) == 1
+    carry_out(place, drainer)
+    assert_left(place, kept, withdrawn=1)
+
+
+def test_a_commit_that_the_disk_holds_up_is_waited_for(place: Place) -> None:
+    """No row shows it; what tells is that the worker's heart has not beaten since."""
+    slow, other, drainer = place.worker(), place.worker(), place.drainer()
+    slow.beat()
+    begun = place.clock.wall()
+    place.clock.pass_time(0.005)
+    withdraw(place, other, ANNA)
+    for _ in range(5):
+        place.clock.pass_time(withdrawal.SILENT_S / 6)
+        other.beat()
+        drainer.round()
+    assert waiting(place) == 1
+    committed_at, now = begun, place.clock.wall()
+    place.clock.set_wall(committed_at)
+    see(place, slow, ANNA, 1)
+    place.clock.set_wall(now)
+    slow.beat()
+    carry_out(place, drainer)
+    assert_left(place, [], withdrawn=1)
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["dead", "silent"])
+def test_a_worker_without_a_heartbeat_holds_no_withdrawal_up_for_long(place: Place, ends: bool) -> None:
+    living, silent, drainer = place.worker(), place.worker(), place.drainer()
+    withdraw(place, living, ANNA)
+    if ends:
+        silent.close()
+        place.workers.remove(silent)
+    place.clock.pass_time(withdrawal.SETTLE_S if ends else withdrawal.SILENT_S)
+    living.beat()
+    drainer.round()
+    assert waiting(place) == (0 if ends else 1)
+    place.clock.pass_time(withdrawal.SETTLE_S)
+    drainer.round()
+    assert waiting(place) == 0
+
+
+@pytest.mark.parametrize("day", [TODAY, LONG_AGO], ids=["today", "a day that is over"])
+def test_events_and_withdrawals_without_end_put_none_off(place: Place, day: date) -> None:
+    """In every round something comes into a spool that the round has looked at; it goes in the next."""
+    first, second = place.worker(), place.worker()
+    see(place, first, ANNA, 3, day)
+    visitors = iter(range(1, 1_000))
+
+    def keep_coming(_: int, name: str) -> None:
+        if name == "insert_lines":
+            place.clock.pass_time(0.1)
+            see(place, first, BERND, 1, day)
+            see(place, second, BERND, 1, day)
+            withdraw(place, second, next(visitors), day)
+
+    withdraw(place, second, ANNA, day)
+    drainer = place.drainer(WatchedStore(place.store, after=keep_coming))
+
+    def is_carried_out() -> bool:
+        place.clock.pass_time(withdrawal.SETTLE_S)
+        for worker in (first, second):
+            worker.beat()
+        drainer.round()
+        return place.ledger().withdrawn == 3
+
+    until(is_carried_out, "the visitor's rows are gone")
+    assert waiting(place) > 0
+
+
+def test_a_store_that_forgets_who_asks_is_asked_again(place: Place) -> None:
+    """What is asked is in its memory, and a restart between filling and reading it looks as if nobody had rows."""
+    worker = place.worker()
+    see(place, worker, ANNA, 3)
+    place.drainer().round()
+    withdraw(place, worker, ANNA)
+    place.bury()
+
+    def restart(_: int, name: str) -> None:
+        if name == "insert_rows withdrawals":
+            place.store.command("TRUNCATE TABLE withdrawals")
+
+    drainer = place.drainer(WatchedStore(place.store, after=restart))
+    place.clock.pass_time(60.0)
+    with pytest.raises(StoreUnavailable, match="restarted"):
+        drainer.round()
+    assert waiting(place) == 1
+    place.bury()
+    carry_out(place, place.drainer())
+    assert_left(place, [], withdrawn=3)
+
+
+def test_tokens_that_a_drainer_left_in_the_stores_memory_go_with_the_next_ones_first_round(place: Place) -> None:
+    def fail(_: int, name: str) -> None:
+        if name == "insert_rows withdrawals":
+            raise StoreUnavailable("no answer")
+
+    def held() -> list[tuple[int]]:
+        return place.store.query("SELECT count() FROM withdrawals")
+
+    worker = place.worker()
+    see(place, worker, ANNA, 3)
+    withdraw(place, worker, ANNA)
+    drainer = place.drainer(WatchedStore(place.store, after=fail))
+    place.clock.pass_time(60.0)
+    with pytest.raises(StoreUnavailable):
+        drainer.round()
+    place.bury()
+    assert held() == [(1,)]
+    place.clock.set_wall(place.clock.wall() - 60.0)
+    place.drainer().round()
+    assert waiting(place) == 1, "it is not due by this clock, and not what forgets them"
+    assert held() == [(0,)]
+
+
 @pytest.mark.parametrize(("moment", "is_restarted"), [("before", False), ("after", True)])
 def test_no_fault_at_any_call_leaves_a_row_or_counts_one_twice(
     tmp_path: Path, key_dir: Path, store: Store, moment: Literal["before", "after"], is_restarted: bool
@@ -288,6 +422,40 @@ def test_the_withdrawal_of_a_closed_day_is_forgotten(place: Place, table: str) -
     assert place.ledger().withdrawn == 0
 
 
+def test_a_closed_day_whose_deletion_was_never_sent_is_promised_sealed_and_let_go(place: Place) -> None:
+    """The drainer died with its record written, and the sealer closed the day before the next one came."""
+    worker = place.worker()
+    kept = see(place, worker, ANNA, 3)
+    withdraw(place, worker, ANNA)
+
+    def fail(_: int, name: str) -> None:
+        if name == "insert_rows withdrawn_rows":
+            raise StoreUnavailable("no answer")
+
+    drainer = place.drainer(WatchedStore(place.store, before=fail))
+    place.clock.pass_time(60.0)
+    with pytest.raises(StoreUnavailable):
+        drainer.round()
+    place.bury()
+    place.clock.move_to(ends_at(TODAY, BERLIN) + GRACE_S + 10.0)
+    place.store.insert_rows("closings", ("day", "timezone"), [(TODAY, BERLIN)])
+    worker.beat()
+    watched = WatchedStore(place.store)
+    drainer = place.drainer(watched)
+    drainer.round()
+    assert promises(place.store) == [(TODAY, [])]
+    assert waiting(place) == 0, "no token outlives the promise"
+    watched.calls.clear()
+    for _ in range(5):
+        drainer.round()
+    assert "insert_rows drains" not in watched.calls, "it is not reopened and given back each round"
+    assert names_in(place.store) == Counter(kept)
+    seal(place, TODAY)
+    place.store.command(f"ALTER TABLE open_events DROP PARTITION ('{TODAY}', '{BERLIN}')")
+    carry_out(place, drainer)
+    assert (place.ledger().sealed, place.ledger().withdrawn, place.ledger().imbalances) == (3, 0, ())
+
+
 def test_a_day_that_is_over_is_reopened_for_a_withdrawal_and_given_back(place: Place) -> None:
     worker, drainer = place.worker(), place.drainer()
     see(place, worker, ANNA, 2, LONG_AGO)
@@ -376,6 +544,21 @@ def test_quarantined_lines_of_who_withdraws_are_deleted_and_others_stay(place: P
     assert_left(place, [], withdrawn=0)
 
 
+def test_quarantined_lines_go_whichever_spool_the_withdrawal_came_to(place: Place) -> None:
+    def refuse(_: int, name: str) -> None:
+        if name == "insert_lines":
+            raise StoreRefused(27, "the rows were refused")
+
+    one, other = place.worker(), place.worker()
+    for visitor in (ANNA, BERND):
+        see(place, one, visitor, 1)
+    drainer = place.drainer(WatchedStore(place.store, before=refuse))
+    until(lambda: drainer.round() == 0 and place.ledger().quarantined == 2, "both are quarantined")
+    withdraw(place, other, ANNA)
+    carry_out(place, drainer)
+    assert [each["visitor"] for each in quarantined(one.spool.file)] == [BERND]
+
+
 def test_a_flood_of_withdrawals_is_few_mutations_and_does_not_hold_events_up(place: Place) -> None:
     worker, drainer, visitors = place.worker(), place.drainer(), range(1, 2_001)
     lines = [line(f"s{visitor}", TODAY, visitor=visitor, at=place.clock.wall()) for visitor in visitors]
@@ -390,6 +573,7 @@ def test_a_flood_of_withdrawals_is_few_mutations_and_does_not_hold_events_up(pla
         kept += see(place, worker, BERND, 5)
         assert drainer.round() == 5, "draining goes on"
         place.clock.pass_time(withdrawal.SETTLE_S)
+        worker.beat()
         drainer.round()
     carry_out(place, drainer)
     assert len(set(mutations(place.store)) - set(before)) == 2
@@ -404,6 +588,7 @@ def test_after_a_deletion_the_next_one_waits(place: Place) -> None:
     carry_out(place, drainer, 0.001)
     withdraw(place, worker, BERND)
     place.clock.pass_time(withdrawal.SETTLE_S)
+    worker.beat()
     drainer.round()
     with opened_record(place.spool_dir) as record:
         assert record.days() == [], "it rests"

@@ -89,6 +89,17 @@ def test_a_full_disk_is_503_and_the_collector_recovers_by_itself_when_space_retu
     assert "Traceback" not in collector.log.read_text()
 
 
+def test_a_collector_that_nobody_sends_to_is_ready_again_once_there_is_space(tmp_path: Path, disk: Path) -> None:
+    """As behind a proxy that heeds /readyz."""
+    with running(Collector(tmp_path, spool=disk / "spool")) as collector:
+        fill(disk)
+        until(lambda: large_event(collector, "full").status == 503, "the disk is full")
+        assert collector.ask("GET", "/readyz").status == 503
+        (disk / FILLER).unlink()
+        until(lambda: collector.ask("GET", "/readyz").status == 200, "the collector is ready again")
+        assert "the spool takes events again" in collector.log.read_text()
+
+
 def test_a_full_disk_is_told_in_one_line_and_not_for_each_request(tmp_path: Path, disk: Path) -> None:
     with running(Collector(tmp_path, spool=disk / "spool")) as collector:
         fill(disk)
@@ -137,7 +148,17 @@ def is_traced(pid: int, tracer: int) -> bool:
     return all(f"TracerPid:\t{tracer}\n" in state for state in states)
 
 
-@pytest.mark.parametrize(("calls", "error"), [("fdatasync,fsync", "EIO"), ("pwrite64", "EROFS"), ("pwrite64", "EIO")])
+@pytest.mark.parametrize(
+    ("calls", "error"),
+    [
+        ("fdatasync,fsync", "EIO"),
+        ("pwrite64", "EROFS"),
+        ("pwrite64", "EIO"),
+        # Not even the next file's lock can be made.
+        ("pwrite64,openat", "EROFS"),
+        ("pwrite64,openat", "EMFILE"),
+    ],
+)
 def test_a_disk_that_fails_is_503_and_its_file_is_left_for_another(tmp_path: Path, calls: str, error: str) -> None:
     """A sync that failed is not tried again on the same file: the kernel may have dropped what it could not write."""
     with running(Collector(tmp_path)) as collector:

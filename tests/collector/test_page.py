@@ -4,7 +4,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from collector.page import MAX_PARAMETERS, MAX_PATH_CHARS, SOURCE_PARAMETERS, page_of, scrubbed
+from collector.page import (
+    MAX_AUTHORITY_CHARS,
+    MAX_PARAMETERS,
+    MAX_PATH_CHARS,
+    SOURCE_PARAMETERS,
+    hostname_in,
+    page_of,
+    scrubbed,
+)
 
 ALLOWED = frozenset(("id", "q"))
 
@@ -139,6 +147,14 @@ def test_a_page_is_host_and_path(url: str, hostname: str, path: str) -> None:
         return
     page = page_of(url, ALLOWED)
     assert (page.hostname, page.path, page.query) == (hostname, path, {})
+
+
+def test_what_stands_for_a_host_is_read_up_to_600_characters() -> None:
+    """Python's IDNA codec takes 50 ms of 15,000 letters that are not ASCII, and anybody may send them."""
+    longest = "u" * (MAX_AUTHORITY_CHARS - len("@example.com")) + "@example.com"
+    assert hostname_in(longest) == "example.com"
+    assert hostname_in("u" + longest) == ""
+    assert hostname_in("é" * MAX_AUTHORITY_CHARS) == ""
 
 
 def test_only_allowed_parameters_stay_and_they_are_in_order() -> None:

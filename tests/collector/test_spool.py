@@ -309,6 +309,19 @@ def test_a_collector_with_a_full_spool_answers_503_with_retry_after_and_recovers
         assert collector.ledger()["accepted"] == accepted + 1
 
 
+def test_a_spool_at_its_limit_beats_and_has_no_room_and_proving_room_takes_none(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, 200_000)
+    empty = spool.used_bytes()
+    spool.prove_room()
+    assert spool.used_bytes() == empty
+    while spool.used_bytes() <= 200_000:
+        spool.commit(group(*[b"x" * 1_000] * 50), NOW)
+    spool.beat(NOW)
+    with pytest.raises(SpoolFullError, match=r"has reached its limit of 200000 bytes"):
+        spool.prove_room()
+    spool.close()
+
+
 # --- one file for each worker ---------------------------------------------------------------------------------------
 
 
@@ -341,6 +354,60 @@ def test_commit_numbers_go_on_after_a_takeover(tmp_path: Path) -> None:
     assert later > commit
     assert [requests for _, requests in totals] == [2]
     successor.close()
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def arrived(at: float) -> Group:
+    made = Group()
+    made.arrivals["example.com"] = Arrived(at, "dropped", "bot", False)
+    return made
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_commit_numbers_go_on_after_a_takeover_where_the_last_commits_told_arrivals_alone(
+    tmp_path: Path, forgotten: bool
+) -> None:
+    spool = open_spool(tmp_path, ROOMY)
+    spool.commit(group(b"1"), NOW)
+    for number in range(3):
+        spool.commit(arrived(NOW + number), NOW)
+    with contextlib.closing(Backlog(spool.file)) as backlog:
+        _, seen = backlog.arrivals_since(0)
+        if forgotten:
+            spool.beat(NOW + ANSWER_LIFE_S + 10)
+        spool.close()
+        successor = open_spool(tmp_path, ROOMY)
+        successor.commit(arrived(NOW + 10), NOW)
+        told, commit = backlog.arrivals_since(seen)
+    assert [each.at for _, each in told] == [NOW + 10]
+    assert commit > seen
+    successor.close()
+
+
+def test_a_folder_or_a_lock_that_cannot_be_made_is_a_fault_that_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "spool-0.lock").mkdir()
+    for folder, tried in ((tmp_path / "file" / "spool", "make the spool folder"), (tmp_path, "make or lock the spool")):
+        with pytest.raises(
+            SpoolError, match=rf"cannot {tried} .*: .*directory; see to the disk of collector\.spool_dir"
+        ):
+            open_spool(folder, ROOMY)
+
+
+def test_a_file_that_cannot_be_made_is_a_fault_that_keeps_neither_a_descriptor_nor_the_lock(tmp_path: Path) -> None:
+    file, before = tmp_path / "spool-0.sqlite", open_descriptors()
+    file.symlink_to(tmp_path / "no folder" / "file")
+    for _ in range(3):
+        with pytest.raises(SpoolError, match=r"cannot make or lock the spool spool-0\.sqlite: No such file"):
+            open_spool(tmp_path, ROOMY)
+    assert open_descriptors() == before
+    file.unlink()
+    spool = open_spool(tmp_path, ROOMY)
+    assert spool.file == file
+    spool.close()
 
 
 def test_files_named_as_broken_are_left_alone(tmp_path: Path) -> None:
@@ -465,13 +532,26 @@ def test_equal_withdrawals_are_one_with_the_later_time(tmp_path: Path) -> None:
     spool.close()
 
 
+def test_an_equal_withdrawal_with_an_earlier_time_takes_nothing_back(tmp_path: Path) -> None:
+    """As of a clock that was set back."""
+    spool = open_spool(tmp_path, ROOMY)
+    for at in (NOW + 5, NOW):
+        spool.commit(withdrawal(7, at), NOW + 9)
+    assert withdrawals(spool) == [(7, NOW + 5)]
+    whole = withdrawal(8, NOW + 5)
+    whole.merge(withdrawal(8, NOW))
+    spool.commit(whole, NOW)
+    assert withdrawals(spool) == [(7, NOW + 5), (8, NOW + 5)]
+    spool.close()
+
+
 def test_a_withdrawal_asked_for_again_meanwhile_is_not_forgotten(tmp_path: Path) -> None:
     spool = open_spool(tmp_path, ROOMY)
     spool.commit(withdrawal(7), NOW)
     with contextlib.closing(Backlog(spool.file)) as backlog:
         carried_out = backlog.withdrawals(DAY, "UTC", NOW, 100)
         spool.commit(withdrawal(7, NOW + 1), NOW + 1)
-        backlog.forget_withdrawals(DAY, "UTC", carried_out)
+        backlog.forget_withdrawals(carried_out)
     assert withdrawals(spool) == [(7, NOW + 1)]
     spool.close()
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, MutableMapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
+from collector.app import App
+from collector.settings import load
 from collector.spool import MAX_WITHDRAWALS, Group, Withdrawn, connect, open_spool
-from tests.collector.collecting import FIREFOX, VOUCHING_TOKEN, Answer, Collector, running
+from tests.clock import SetClock
+from tests.collector.collecting import FIREFOX, MEMORY, VOUCHING_TOKEN, Answer, Collector, running
 
 ORIGIN = "https://shop.example:8443"
 OTHER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:129.0) Gecko/20100101 Firefox/129.0"
@@ -162,3 +169,48 @@ def fill(folder: Path) -> None:
         group.withdrawals[Withdrawn(day, "UTC", "example.com", 1, visitor)] = now
     spool.commit(group, now)
     spool.close()
+
+
+@pytest.mark.parametrize("step_s", [-3_600.0, -2.0, 0.0, 2.0])
+def test_a_clock_set_back_puts_no_withdrawal_before_what_came_first(tmp_path: Path, step_s: float) -> None:
+    """An event comes, somebody sets the clock, and the visitor withdraws, twice."""
+    clock = SetClock(noon(date(2031, 5, 14)))
+    received = clock.wall()
+
+    async def run() -> list[float]:
+        async with answering(tmp_path, clock) as client:
+            event = {"d": "example.com", "u": "https://example.com/", "n": "a", "c": "1"}
+            assert (await client.post("/api/event", json=event)).headers["footfall"] == "accepted"
+            clock.set_wall(received + step_s)
+            return [await withdrawn_until(client, clock, tmp_path) for _ in range(2)]
+
+    step_seen = max(step_s, 0.0)
+    assert asyncio.run(run()) == [received + step_seen + 0.25, received + step_seen + 0.5]
+
+
+async def withdrawn_until(client: httpx.AsyncClient, clock: SetClock, folder: Path) -> float:
+    """A quarter of a second later the visitor withdraws; returns up to when, as the spool has it."""
+    clock.pass_time(0.25)
+    assert (await client.post("/api/withdraw", json={"d": "example.com"})).headers["footfall"] == "withdrawn"
+    with contextlib.closing(connect(folder / "data" / "spool" / "spool-0.sqlite")) as spool:
+        ((at,),) = spool.execute("SELECT at FROM withdrawals")
+    return float(at)
+
+
+@contextlib.asynccontextmanager
+async def answering(folder: Path, clock: SetClock) -> AsyncIterator[httpx.AsyncClient]:
+    """One worker's application in this process, with a clock that can be set; asked by a visitor with Firefox."""
+    with tempfile.TemporaryDirectory(prefix="footfall-test-", dir=MEMORY) as keys:
+        file = folder / "footfall.toml"
+        file.write_text(f'[privacy]\nkey_dir = "{keys}"\n[[site]]\ndomain = "example.com"\n')
+        app = App(load(file, folder / "data", {}), clock)
+        said: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
+        heard: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
+        life = asyncio.ensure_future(app({"type": "lifespan"}, said.get, heard.put))
+        await said.put({"type": "lifespan.startup"})
+        assert (await heard.get())["type"] == "lifespan.startup.complete"
+        door = httpx.ASGITransport(app, client=("192.0.2.1", 5))
+        async with httpx.AsyncClient(transport=door, base_url="http://a.test", headers={"User-Agent": FIREFOX}) as one:
+            yield one
+        await said.put({"type": "lifespan.shutdown"})
+        await life

@@ -228,6 +228,28 @@ def test_a_first_event_below_k_is_told_without_a_number(installation: Installati
     assert "Today, so far Visitors 5" in installation.text(PATH)
 
 
+def test_once_a_request_was_accepted_the_wait_says_the_same_whatever_comes(
+    installation: Installation, store: Store, request_counts: Callable[[date, str, str, str, int], None]
+) -> None:
+    """What changes with a request would tell the second at which a single visitor came."""
+    request_counts(TODAY, "example.com", "accepted", "", 1)
+    told = set()
+    for outcome, reason in (("accepted", ""), ("dropped", "refused"), ("accepted", ""), ("dropped", "gpc")):
+        arrive(store, "example.com", outcome, reason)
+        told.add((installation.text(PATH), waiting(installation)))
+    ((text, (is_waiting, mark)),) = told
+    assert "The first events have arrived" in text
+    assert (is_waiting, mark) == (True, "accepted")
+
+
+def test_a_sealed_day_of_very_few_ends_the_wait(
+    installation: Installation, sealer: Sealer, request_counts: Callable[[date, str, str, str, int], None]
+) -> None:
+    sealer.seal(YESTERDAY)
+    request_counts(YESTERDAY, "example.com", "accepted", "", 3)
+    assert waiting(installation) == (False, None)
+
+
 def visit_rest(store: Store) -> None:
     for place in range(2, 6):
         lines = event_lines(
