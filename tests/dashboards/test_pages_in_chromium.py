@@ -6,19 +6,23 @@ FOOTFALL_PICTURES names a folder for pictures of all pages.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from dashboards.access import People
 from tests.collector.browsing import chromium, launched
 from tests.collector.collecting import FIREFOX, MEMORY, environment, until
 from tests.dashboards.serving import EMPTY, FRESH, SHOP, Dashboards
@@ -287,3 +291,49 @@ def test_the_page_that_serve_links_to_shows_the_first_event_by_itself(newcomer: 
     assert took_s < 8
     somebody.picture("first-event-light")
     assert somebody.complaints == []
+
+
+@contextlib.contextmanager
+def shelves(collector: str) -> Iterator[str]:
+    """A site of `FRESH` whose every address is a page with the beacon; yields its origin."""
+    beacon = f'<script defer src="http://{collector}/beacon.js" data-site="{FRESH}"></script>'
+    text = f"<!doctype html><title>Shelf</title>{beacon}".encode()
+
+    class Shelf(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Shelf) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+        try:
+            yield f"http://{FRESH}:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+
+
+def test_a_visit_shows_after_consent_and_never_after_a_refusal_and_goes_with_its_withdrawal(
+    newcomer: Newcomer, browser: Browser
+) -> None:
+    reader = Reader(browser, newcomer.url, Look("light"))
+    reader.sign_in(People(newcomer.log.parent / "footfall-data").users.link("owner"))
+
+    def shown() -> str:
+        reader.look_at(f"/sites/{FRESH}?period=today")
+        return reader.page.locator("main").inner_text()
+
+    with shelves(newcomer.public) as site:
+        visitor = browser.new_page()
+        visitor.goto(f"{site}/refused")
+        visitor.evaluate("footfall.consent(false)")
+        visitor.goto(f"{site}/agreed")
+        visitor.evaluate("footfall.consent(true)")
+        until(lambda: "/agreed" in shown(), "the visit is on the page")
+        assert "/refused" not in shown()
+        visitor.evaluate("footfall.consent(false)")
+        until(lambda: "/agreed" not in shown(), "the visit was taken back")
+        visitor.close()
