@@ -387,19 +387,22 @@ def locked(file: Path) -> int | None:
 
 
 def answer_to(folder: Path, key: bytes, now: float) -> bytes | None:
-    """The answer already given to an idempotency key by any worker of this folder within 24 hours."""
+    """The answer already given to an idempotency key by any worker of this folder within 24 hours.
+
+    Raises `SpoolError` where one of the files cannot be read: whether it was answered is not known then.
+    """
     for file in sorted(folder.glob("spool-*.sqlite")):
-        with contextlib.closing(connect(file)) as connection:
-            try:
+        try:
+            with contextlib.closing(connect(file)) as connection:
                 found = connection.execute(
                     "SELECT answer FROM answers WHERE key = ? AND at >= ?", (key, now - ANSWER_LIFE_S)
                 ).fetchone()
-            except sqlite3.Error as error:
-                if "no such table" in str(error):  # A worker is making this file just now: it has answered nothing yet.
-                    continue
-                raise _fault(file, error) from error
-            if found is not None:
-                return bytes(found[0])
+        except sqlite3.Error as error:
+            if "no such table" in str(error):  # A worker is making this file just now: it has answered nothing yet.
+                continue
+            raise _fault(file, error) from error
+        if found is not None:
+            return bytes(found[0])
     return None
 
 

@@ -253,6 +253,13 @@ def test_answers_are_forgotten_after_24_hours(tmp_path: Path) -> None:
     spool.close()
 
 
+def test_whether_a_key_was_answered_is_not_known_where_a_spool_cannot_be_read(tmp_path: Path) -> None:
+    """A broken file is a 503 to who sends again, not a second acceptance, and no fault that ends the request untold."""
+    (tmp_path / "spool-0.sqlite").write_bytes(b"no database " * 1_000)
+    with pytest.raises(SpoolError, match=r"spool-0\.sqlite"):
+        answer_to(tmp_path, b"key", NOW)
+
+
 # --- limits ---------------------------------------------------------------------------------------------------------
 
 
