@@ -20,8 +20,8 @@ from dashboards.words import Words, marked
 
 @dataclass(frozen=True)
 class Waiting:
-    """`outcome` is "" before any request, else as of the last one, with `sentences` about it; `mark` changes with what
-    is said."""
+    """`outcome` is "" before any request, "accepted" once one was, else as of the last one, with `sentences` about it;
+    `mark` changes with what is said."""
 
     site: Site
     outcome: str
@@ -43,12 +43,13 @@ def is_sealed(store: Store, site: Site) -> bool:
 
 def waiting_page(words: Words, settings: Settings, site: Site, store: Store) -> Waiting:
     """What to say now. Raises what `Store` raises."""
-    arrival, outcome = last_arrival(store, site.domain), outcome_of(store, site)
+    arrival = last_arrival(store, site.domain)
+    outcome = _outcome_of(store, site, arrival)
     heading, sentences = _told(words, site, outcome, arrival)
     return Waiting(
         site,
         outcome,
-        mark_of(store, site),
+        _mark_of(outcome, arrival),
         heading,
         sentences,
         is_behind_proxy(site, arrival),
@@ -59,17 +60,20 @@ def waiting_page(words: Words, settings: Settings, site: Site, store: Store) -> 
     )
 
 
-def outcome_of(store: Store, site: Site) -> str:
-    """What became of the last request, "" before any; "accepted" once one was. Raises what `Store` raises."""
+def mark_of(store: Store, site: Site) -> str:
+    """What a page that waits compares with, to see whether there is more to say. Raises what `Store` raises."""
     arrival = last_arrival(store, site.domain)
+    return _mark_of(_outcome_of(store, site, arrival), arrival)
+
+
+def _outcome_of(store: Store, site: Site, arrival: Arrival | None) -> str:
+    """What became of the last request, "" before any; "accepted" once one was."""
     if has_accepted(store, site.domain):
         return "accepted"
     return arrival.outcome if arrival else ""
 
 
-def mark_of(store: Store, site: Site) -> str:
-    """What a page that waits compares with, to see whether there is more to say. Raises what `Store` raises."""
-    outcome, arrival = outcome_of(store, site), last_arrival(store, site.domain)
+def _mark_of(outcome: str, arrival: Arrival | None) -> str:
     if outcome == "accepted" or arrival is None:
         return outcome
     return f"{arrival.outcome} {arrival.reason} {arrival.at // 60:.0f}"
