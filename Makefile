@@ -14,7 +14,7 @@ serve: $(SERVE)
 
 test: $(TEST)
 	@cat $(VENV)/not-installed
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: $(DEV)
 	$(VENV)/bin/ruff format --check .
