@@ -7,7 +7,7 @@ SERVE := $(VENV)/.installed-serve
 TEST := $(VENV)/.installed-test
 DEV := $(VENV)/.installed-dev
 
-.PHONY: serve test check format bench soak pictures coverage clean
+.PHONY: serve test check format bench soak attack pictures coverage clean
 
 serve: $(SERVE)
 	$(VENV)/bin/footfall serve
@@ -30,6 +30,9 @@ bench: $(TEST)
 
 soak: $(TEST)
 	FOOTFALL_SOAK=1 $(VENV)/bin/python -m pytest -m soak --timeout=0
+
+attack: $(TEST)
+	$(VENV)/bin/python -m tests.attacks
 
 # The pictures of README.md are what the tests in a browser look at; all of them are in .venv/pictures.
 pictures: $(TEST)
@@ -55,17 +58,19 @@ $(SERVE): pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 # What the tests cannot do without has to install. What only some of them need may be missing (chDB has no wheel for
-# every machine): it is named, and those tests are reported skipped.
+# every machine, pyfuse3 is compiled against libfuse3): it is named, and those tests are reported skipped.
 $(TEST): pyproject.toml | $(VENV)/bin/python
 	@echo "Installing what the tests need into $(VENV)"
 	@$(PIP) -e '.[dashboards,test]'
 	@: > $(VENV)/not-installed
-	@for extra in embedded data browser deploy; do $(PIP) -e ".[$$extra]" || \
+	@for extra in embedded data browser deploy power attack; do $(PIP) -e ".[$$extra]" || \
 		echo "NOT INSTALLED: .[$$extra]; the tests that need it are skipped" >> $(VENV)/not-installed; done
 	@command -v chromium google-chrome > /dev/null || \
 		echo "NOT INSTALLED: chromium (Debian: apt install chromium); the tests in a browser are skipped" >> $(VENV)/not-installed
 	@for proxy in nginx caddy; do command -v $$proxy /usr/sbin/$$proxy > /dev/null || \
 		echo "NOT INSTALLED: $$proxy (Debian: apt install $$proxy); the tests behind it are skipped" >> $(VENV)/not-installed; done
+	@command -v strace > /dev/null || \
+		echo "NOT INSTALLED: strace (Debian: apt install strace); the tests under it are skipped" >> $(VENV)/not-installed
 	@touch $@
 
 $(DEV): pyproject.toml $(TEST)

@@ -412,7 +412,9 @@ def _check_machine(settings: Settings) -> None:
 
 def _make_data(settings: Settings) -> None:
     """The data folder before anything in it: whoever makes it as a parent of something makes it readable by others."""
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    from collector.folders import make_folder
+
+    make_folder(settings.data)
 
 
 def _parts(settings: Settings, options: argparse.Namespace) -> list[Child]:

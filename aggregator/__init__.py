@@ -2,13 +2,18 @@
 
 The map, in the order that the data takes:
 
-- `front` (with `clickhouse_http`, `engine`): the embedded store, chDB behind ClickHouse's HTTP interface.
-  `endpoint`, `store`: the one client, for it and for any ClickHouse server. `migrate`, `migrations/`: the schema.
-- `backlog`: a spool file as the drainer sees it. `drain`: batches into `open_events`, each exactly once.
+- `front` (with `clickhouse_http`, `engine`, `table_files`): the embedded store, chDB behind ClickHouse's HTTP
+  interface. `endpoint`, `store`: the one client, for it and for any ClickHouse server. `migrate`, `migrations/`:
+  the schema.
+- `backlog`: a spool file as the drainer sees it. `drain`: batches into `open_events`, each exactly once. `presence`: a
+  batch is there, and once. `coverage`: the spools' counters. `reconcile`: a damaged spool is saved and compared with
+  the store.
   `watermark`: the drainer's promises about days that are over. `withdrawal` (with `withdrawal_record`): the open rows
   of who withdrew consent are deleted.
-- `guard`, `lease`: when sealing may go on. `seal`: an open day into trends, once.
+- `guard`, `lease`: when sealing may go on. `seal`: an open day into trends, once. `decisions`: what it leaves beside
+  them.
   `dimensions`, `rollup`, `sql/`: what the trends are, and the k rule. `destroy`: nothing of the day is left.
+  `fail_safe`: what the engine took by itself is counted.
 - `live`: today, grouped and floored. `arrivals`: what became of each site's last request.
 
 Beside the way: `process` (the two jobs in their loops), `ledger` (conservation), `doctor` (does it work?), `audit/` (is

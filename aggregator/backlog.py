@@ -2,7 +2,14 @@
 
 A batch is all rows of one (day, time zone) between two row ids, recorded here before its first
 insert. Its identity follows from the spool's and the two ids, so it is the same after any crash.
-Rows, the record of their batch and the ledger change in one transaction.
+The record of a batch and the ledger change in one transaction. The rows of a large one are deleted after it, some at a
+time, as the worker's commits wait for each transaction here: until they are gone its record says that it has 0 events,
+which is how the ledger knows that those rows are counted already.
+
+A row is checked when it is read for its insert: one that is not what the worker wrote is quarantined. Where reading
+fails altogether the file gets a note, and is left out until what can be read of it is saved (`collector.salvage`). What
+was set aside then holds events, so it goes as the quarantined lines do: with the end of a day that it names, with a
+withdrawal that it names, and after a day in any case.
 """
 
 from __future__ import annotations
@@ -10,6 +17,9 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
+import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -17,12 +27,45 @@ from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
-from collector.spool import BUSY_TIMEOUT_S, SCHEMA, Arrived, Counted, Gone, connect, locked, move_ledger, transaction
+import orjson
+
+from collector.damage import STRANGE, is_damage, is_damaged, note_damage, owner_of, remove, set_aside
+from collector.salvage import is_good, whole_fault
+from collector.spool import (
+    BUSY_TIMEOUT_S,
+    LAST_COMMITS,
+    NEW_ROW,
+    SKIPPED_ROWS,
+    Arrived,
+    Counted,
+    Gone,
+    SpoolDamagedError,
+    SpoolError,
+    check_tables,
+    connect,
+    is_renewed,
+    last_row,
+    locked,
+    move_ledger,
+    new_row,
+    renew,
+    transaction,
+)
 
 # One insert makes one part of at most this much (design.md section 13).
 MAX_BATCH_EVENTS = 200_000
 MAX_BATCH_BYTES = 128 * 1024 * 1024
 TRUNCATE_WAIT_MS = 200
+# An event's line begins with these two (collector.event.Event).
+OF_A_DAY = re.compile(rb'\{"day":"(\d{4}-\d{2}-\d{2})","timezone":"([A-Za-z0-9_+/-]{1,64})"')
+LONGEST_MATCH_BYTES = 128
+# A transaction deletes about so much, or one row: the worker waits some milliseconds for it. SQLite's lock is not fair,
+# so each is followed by a pause in which the worker takes its turn.
+SLICE_BYTES = 1024 * 1024
+SLICE_PAUSE_S = 0.005
+# The lines of a batch are read so much at a time: no more is in memory, and no read transaction stays open for as long
+# as the store takes.
+PIECE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +105,22 @@ class Backlog:
         self._connection = connect(file)
 
     def is_made(self) -> bool:
-        """Whether the worker has finished making this file."""
-        return self._has_table("facts")
+        """Whether the worker has finished making this file; raises `sqlite3.DatabaseError` for another's tables."""
+        return ("facts", "name") in check_tables(self._connection)
 
     def renew(self) -> None:
         """Adds what a worker of an earlier version left out of this file."""
-        if not self._has_table("arrivals"):
-            self._connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT")
-
-    def _has_table(self, name: str) -> bool:
-        found = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
-        return self._connection.execute(found, (name,)).fetchone() is not None
+        if not is_renewed(self._connection):
+            renew(self._connection)
 
     @cached_property
     def identity(self) -> int:
-        """The spool's random name."""
-        return int(self._connection.execute("SELECT value FROM facts WHERE name = 'identity'").fetchone()[0])
+        """The spool's random name; raises `sqlite3.DatabaseError` where it is not what its lock remembers."""
+        identity = int(self._connection.execute("SELECT value FROM facts WHERE name = 'identity'").fetchone()[0])
+        owner = owner_of(self.file)
+        if owner is not None and owner.identity != identity:
+            raise sqlite3.DatabaseError(f"{STRANGE}: it has another identity than its lock remembers")
+        return identity
 
     def days(self) -> list[tuple[date, str]]:
         """The (day, time zone) pairs that have rows here, oldest row first."""
@@ -86,7 +129,12 @@ class Backlog:
 
     def recorded(self) -> list[Batch]:
         """Batches whose insert was begun and not ended."""
-        found = self._connection.execute("SELECT batch, day, timezone, first, last, events FROM batches ORDER BY first")
+        return self._batches("events > 0")
+
+    def _batches(self, which: str) -> list[Batch]:
+        found = self._connection.execute(
+            f"SELECT batch, day, timezone, first, last, events FROM batches WHERE {which} ORDER BY first"
+        )
         return [Batch(batch, date.fromisoformat(day), timezone, *rest) for batch, day, timezone, *rest in found]
 
     def record(self, day: date, timezone: str, max_rows: int) -> Batch | None:
@@ -109,7 +157,7 @@ class Backlog:
         found.close()
         if not events:
             return None
-        batch = Batch(_identity(self.identity, first, last), day, timezone, first, last, events)
+        batch = Batch(batch_identity(self.identity, first, last), day, timezone, first, last, events)
         with transaction(self._connection):
             self._connection.execute(
                 "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)",
@@ -117,46 +165,183 @@ class Backlog:
             )
         return batch
 
-    def lines(self, batch: Batch) -> bytes:
-        """The batch as JSONEachRow, each line with its batch and its position in it."""
-        lines: list[bytes] = []
-        for (row,) in self._connection.execute(f"SELECT lines FROM rows WHERE {_ROWS_OF}", _key(batch)):
-            lines.extend(row.splitlines())
-        head = b'{"batch":%d,"position":' % batch.batch
-        return b"".join([b"%b%d,%b\n" % (head, position, line[1:]) for position, line in enumerate(lines)])
+    def lines(self, batch: Batch) -> Iterator[bytes]:
+        """The batch as JSONEachRow, each line with its batch and its position in it; in pieces of whole rows.
+
+        Raises `DamagedRowError` before the last piece where a row is not what was written, or is gone.
+        """
+        head, position, row = b'{"batch":%d,"position":' % batch.batch, 0, batch.first - 1
+        while row < batch.last:
+            lines, row = self._rows_after(batch, row)
+            position += len(lines)
+            if row == batch.last and position != batch.events:
+                raise DamagedRowError(f"rows of {batch.tag} are gone")
+            places = range(position - len(lines), position)
+            yield b"".join([b"%b%d,%b\n" % (head, place, line[1:]) for place, line in zip(places, lines, strict=True)])
+
+    def _rows_after(self, batch: Batch, row: int) -> tuple[list[bytes], int]:
+        """The lines of the batch's next rows after `row`, and the last of these rows, or its last row at the end."""
+        lines, size = list[bytes](), 0
+        found = self._connection.execute(
+            f"SELECT {_WHOLE_ROW} FROM rows WHERE {_IN_BATCH} AND id > ? ORDER BY id", (*_key(batch), row)
+        )
+        with contextlib.closing(found):
+            for whole in found:
+                if not is_good(whole):
+                    raise DamagedRowError(f"a row of {batch.tag} is not what was written")
+                read, some = whole[0], whole[6]
+                lines.extend(some.splitlines())
+                size += len(some)
+                if size >= PIECE_BYTES:
+                    return lines, read
+        return lines, batch.last
 
     def end(self, batch: Batch, outcome: Gone) -> None:
-        """Deletes the batch's rows and its record, and counts its events as `outcome`."""
+        """Counts the batch's events as `outcome`, and deletes its rows and its record."""
+        is_small = len(self._slices(batch)) == 1
         with transaction(self._connection):
-            self._connection.execute(f"DELETE FROM rows WHERE {_IN_BATCH}", _key(batch))
-            self._connection.execute("DELETE FROM batches WHERE batch = ?", (batch.batch,))
             move_ledger(self._connection, outcome, batch.events)
+            if is_small:
+                self._connection.execute(f"DELETE FROM rows WHERE {_IN_BATCH}", _key(batch))
+                self._connection.execute("DELETE FROM batches WHERE batch = ?", (batch.batch,))
+            else:
+                self._connection.execute("UPDATE batches SET events = 0 WHERE batch = ?", (batch.batch,))
+        if not is_small:
+            self.clear()
+
+    def clear(self) -> None:
+        """Deletes the rows of the batches that were ended; an earlier life may have left some."""
+        ended = self._batches("events = 0")
+        pause_s = SLICE_PAUSE_S if ended and not self.is_orphaned() else 0.0
+        for batch in ended:
+            # Without a sync: what a power cut brings back is deleted again, and the worker's next commit syncs it.
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            for first, last in self._slices(batch):
+                with transaction(self._connection):
+                    self._connection.execute(f"DELETE FROM rows WHERE {_IN_BATCH}", (*_key(batch)[:2], first, last))
+                time.sleep(pause_s)
+            self._connection.execute("PRAGMA synchronous=FULL")
+            with transaction(self._connection):
+                self._connection.execute("DELETE FROM batches WHERE batch = ?", (batch.batch,))
+
+    def _slices(self, batch: Batch) -> list[tuple[int, int]]:
+        """The batch's rows as ranges of about SLICE_BYTES; at least one."""
+        slices, size, first = list[tuple[int, int]](), 0, batch.first
+        found = f"SELECT id, length(lines) FROM rows WHERE {_ROWS_OF}"
+        for row, row_bytes in self._connection.execute(found, _key(batch)):
+            if size and size + row_bytes > SLICE_BYTES:
+                slices.append((first, row - 1))
+                first, size = row, 0
+            size += row_bytes
+        return [*slices, (first, batch.last)]
 
     def narrow(self, batch: Batch) -> int:
         """After a refusal: splits a batch of one row into two rows, or quarantines it where it is a single line.
 
         A batch of several rows is only forgotten, so that smaller ones can be recorded; returns how many rows it had.
         """
-        rows = self._connection.execute(
-            f"SELECT id, committed_at, events, version, lines FROM rows WHERE {_ROWS_OF}", _key(batch)
-        ).fetchall()
+        held = self._connection.execute(f"SELECT count(*) FROM rows WHERE {_IN_BATCH}", _key(batch)).fetchone()[0]
         with transaction(self._connection):
             self._connection.execute("DELETE FROM batches WHERE batch = ?", (batch.batch,))
-            if len(rows) > 1:
-                return len(rows)
-            row, committed_at, events, version, lines = rows[0]
+            if held > 1:
+                return int(held)
+            row, committed_at, events, lines = self._connection.execute(
+                f"SELECT id, committed_at, events, lines FROM rows WHERE {_IN_BATCH}", _key(batch)
+            ).fetchone()
             self._connection.execute("DELETE FROM rows WHERE id = ?", (row,))
             at = (batch.day.isoformat(), batch.timezone)
             if events == 1:
                 self._connection.execute("INSERT INTO quarantine (day, timezone, lines) VALUES (?, ?, ?)", (*at, lines))
                 move_ledger(self._connection, "quarantined", 1)
                 return 1
-            for half in _halves(lines.splitlines(keepends=True)):
-                self._connection.execute(
-                    "INSERT INTO rows (day, timezone, committed_at, events, version, lines) VALUES (?, ?, ?, ?, ?, ?)",
-                    (*at, committed_at, len(half), version, b"".join(half)),
-                )
+            for number, half in enumerate(_halves(lines.splitlines(keepends=True)), last_row(self._connection) + 1):
+                self._connection.execute(NEW_ROW, new_row(number, *at, committed_at, len(half), b"".join(half)))
         return 1
+
+    def quarantine_damaged(self, batch: Batch) -> int:
+        """Forgets the batch and quarantines its rows that are not what was written; returns the events counted so.
+
+        The store must not have the batch. How many events a damaged row had is what the spool lacks without it.
+        """
+        found = f"SELECT {_WHOLE_ROW} FROM rows WHERE {_ROWS_OF}"
+        with transaction(self._connection):
+            self._connection.execute("DELETE FROM batches WHERE batch = ?", (batch.batch,))
+            bad = [(row[0], row[6]) for row in self._connection.execute(found, _key(batch)) if not is_good(row)]
+            for row, lines in bad:
+                self._connection.execute("DELETE FROM rows WHERE id = ?", (row,))
+                at = (
+                    batch.day.isoformat(),
+                    batch.timezone,
+                    bytes(str(lines), "utf-8") if isinstance(lines, str) else lines,
+                )
+                self._connection.execute("INSERT INTO quarantine (day, timezone, lines) VALUES (?, ?, ?)", at)
+            return self.count_lost()
+
+    def saved(self) -> int | None:
+        """Of a saved file that was not compared with the store yet: the greatest id known. Otherwise None."""
+        found = self._connection.execute("SELECT value FROM facts WHERE name = 'saved'").fetchone()
+        return None if found is None else int(found[0])
+
+    def row_ids(self) -> list[int]:
+        return [row for (row,) in self._connection.execute("SELECT id FROM rows ORDER BY id")]
+
+    def forget(self, batch: Batch) -> None:
+        """Deletes the record of a batch that the store does not have; its rows will be in others."""
+        with transaction(self._connection):
+            self._connection.execute("DELETE FROM batches WHERE batch = ?", (batch.batch,))
+
+    def take_out(self, batch: Batch, *, is_lost: bool) -> None:
+        """Deletes rows that came back, as the store has their batch, and counts it as drained.
+
+        A batch of which no row is here was counted when it was ended, unless the file has forgotten that: `is_lost`.
+        """
+        with transaction(self._connection):
+            deleted = self._connection.execute(f"DELETE FROM rows WHERE {_IN_BATCH}", _key(batch)).rowcount
+            if deleted or is_lost:
+                move_ledger(self._connection, "drained", batch.events)
+
+    def conclude(self, totals: Sequence[tuple[Counted, int]]) -> int:
+        """Takes totals over that are more than its own, counts what is lost, and opens the file to use.
+
+        Returns the events lost. All totals get the number of a new commit, so that they are pushed again.
+        """
+        with transaction(self._connection):
+            self._connection.executemany(
+                "INSERT INTO counters VALUES (?, ?, ?, ?, ?, 0)"
+                " ON CONFLICT DO UPDATE SET requests = max(requests, excluded.requests)",
+                [(*counted, requests) for counted, requests in totals],
+            )
+            lost = self.count_lost()
+            if lost < 0:
+                self._count_found(-lost)
+            commits = int(self._connection.execute(LAST_COMMITS).fetchone()[0]) + SKIPPED_ROWS
+            self._connection.execute("INSERT OR REPLACE INTO facts VALUES ('commits', ?)", (commits,))
+            self._connection.execute("UPDATE counters SET changed = ?", (commits,))
+            self._connection.execute("UPDATE arrivals SET changed = ?", (commits,))
+            self._connection.execute("DELETE FROM facts WHERE name = 'saved'")
+        return max(0, lost)
+
+    def _count_found(self, events: int) -> None:
+        """Within a transaction: events are here whose requests are counted no more. They count for the newest row."""
+        newest = self._connection.execute("SELECT day, lines FROM rows ORDER BY id DESC LIMIT 1").fetchone()
+        if newest is not None:
+            site = str(orjson.loads(newest[1].splitlines()[0]).get("site", ""))
+            self._connection.execute(
+                "INSERT INTO counters VALUES (?, ?, 'accepted', '', ?, 0)"
+                " ON CONFLICT DO UPDATE SET requests = requests + excluded.requests",
+                (newest[0], site, events),
+            )
+
+    def count_lost(self) -> int:
+        """Within a transaction: what was accepted and is found nowhere counts as quarantined; returns how much.
+
+        Negative where more is found than was counted; then nothing is changed.
+        """
+        counts = self.ledger()
+        missing = counts.pop("accepted", 0) - sum(counts[each] for each in counts.keys() & ACCOUNTED)
+        if missing > 0:
+            move_ledger(self._connection, "quarantined", missing)
+        return missing
 
     def has(self, day: date, timezone: str) -> bool:
         """Whether events of this day wait here."""
@@ -198,6 +383,9 @@ class Backlog:
             ).fetchall()
             theirs = [(row,) for row, lines in found if any(token in lines for token in tokens)]
             self._connection.executemany("DELETE FROM quarantine WHERE id = ?", theirs)
+        for file, _ in set_aside(self.file.parent):
+            if any(token in piece for piece in _pieces(file) for token in tokens):
+                remove(file)
 
     def arrivals_since(self, commit: int) -> tuple[list[tuple[str, Arrived]], int]:
         """The last requests of the sites that changed after commit number `commit`, and the last one's number."""
@@ -213,6 +401,9 @@ class Backlog:
             found = self._connection.execute("SELECT DISTINCT day FROM quarantine WHERE timezone = ?", (timezone,))
             for (day,) in [row for row in found.fetchall() if days(date.fromisoformat(row[0]))]:
                 self._connection.execute("DELETE FROM quarantine WHERE timezone = ? AND day = ?", (timezone, day))
+        for file, _ in set_aside(self.file.parent):
+            if any(zone == timezone and days(day) for day, zone in days_named_in(file)):
+                remove(file)
 
     def counters_since(self, commit: int) -> tuple[list[tuple[Counted, int]], int]:
         """The running totals that changed after commit number `commit`, and the number of the last of their commits."""
@@ -227,8 +418,20 @@ class Backlog:
         """Requests by outcome, events by what became of them, and those still here (`waiting`)."""
         counts = dict(self._connection.execute("SELECT outcome, sum(requests) FROM counters GROUP BY outcome"))
         gone = dict(self._connection.execute("SELECT outcome, events FROM ledger"))
-        waiting = self._connection.execute("SELECT coalesce(sum(events), 0) FROM rows").fetchone()[0]
+        waiting = self._connection.execute(
+            "SELECT coalesce(sum(events), 0) FROM rows WHERE NOT EXISTS (SELECT 1 FROM batches AS b WHERE b.events = 0"
+            " AND b.day = rows.day AND b.timezone = rows.timezone AND rows.id BETWEEN b.first AND b.last)"
+        ).fetchone()[0]
         return {**counts, **gone, "waiting": waiting}
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """What is read within a `with` block is of one moment, whatever the worker commits meanwhile."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
 
     def is_beaten_since(self, at: float) -> bool:
         """Whether the worker has committed a heartbeat after `at`, or no worker has this file."""
@@ -265,6 +468,12 @@ class Backlog:
         self._connection.close()
 
 
+class DamagedRowError(Exception):
+    """A row of a batch is not what was written, or is gone."""
+
+
+ACCOUNTED = frozenset(("waiting", "drained", "late", "expired", "quarantined"))
+_WHOLE_ROW = "id, day, timezone, committed_at, events, version, lines, crc"
 _IN_BATCH = "day = ? AND timezone = ? AND id BETWEEN ? AND ?"
 _ROWS_OF = f"{_IN_BATCH} ORDER BY id"
 
@@ -273,7 +482,7 @@ def _key(batch: Batch) -> tuple[str, str, int, int]:
     return batch.day.isoformat(), batch.timezone, batch.first, batch.last
 
 
-def _identity(spool: int, first: int, last: int) -> int:
+def batch_identity(spool: int, first: int, last: int) -> int:
     """63 bits, because SQLite's integers are signed."""
     digest = blake2b(f"{spool} {first} {last}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
@@ -284,15 +493,59 @@ def _halves(lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
     return lines[:middle], lines[middle:]
 
 
+def _pieces(file: Path) -> Iterator[bytes]:
+    """The bytes of a file that may vanish meanwhile, in pieces that overlap by more than what is looked for."""
+    with contextlib.suppress(FileNotFoundError), file.open("rb") as content:
+        end = b""
+        while piece := content.read(PIECE_BYTES):
+            yield end + piece
+            end = piece[-LONGEST_MATCH_BYTES:]
+
+
+def days_named_in(file: Path) -> set[tuple[date, str]]:
+    """The days of the events whose lines begin somewhere in a file, damaged or not."""
+    found = {match.groups() for piece in _pieces(file) for match in OF_A_DAY.finditer(piece)}
+    days = set[tuple[date, str]]()
+    for day, timezone in found:
+        with contextlib.suppress(ValueError):
+            days.add((date.fromisoformat(day.decode()), timezone.decode()))
+    return days
+
+
 @contextlib.contextmanager
 def opened(folder: Path) -> Iterator[list[Backlog]]:
-    """The backlogs of all spool files of a folder that their workers have made, for the time of a `with` block."""
+    """The backlogs of all spool files of a folder that their workers have made, for the time of a `with` block.
+
+    Damaged ones are left out. What is found damaged within the block gets its note, and `SpoolDamagedError` is raised.
+    """
     with contextlib.ExitStack() as stack:
         backlogs = []
         for file in sorted(folder.glob("spool-*.sqlite")):
-            backlog = Backlog(file)
-            stack.callback(backlog.close)
-            if backlog.is_made():
-                backlog.renew()
-                backlogs.append(backlog)
-        yield backlogs
+            if is_damaged(file):
+                continue
+            try:
+                backlog = Backlog(file)
+                stack.callback(backlog.close)
+                if backlog.is_made():
+                    backlog.renew()
+                    backlogs.append(backlog)
+            except sqlite3.Error as error:
+                if not is_damage(error):
+                    raise SpoolError(f"cannot open the spool {file.name}: {error}") from error
+                note_damage(file, str(error), is_sure=False)
+        try:
+            yield backlogs
+        except (sqlite3.Error, ValueError, TypeError, LookupError, OverflowError) as error:
+            if isinstance(error, sqlite3.Error) and not is_damage(error):
+                raise SpoolError(f"cannot work on the spools in {folder}: {error}") from error
+            found = [backlog.file for backlog in backlogs if _is_found_damaged(backlog.file)]
+            if not found:
+                raise
+            raise SpoolDamagedError(f"{', '.join(file.name for file in found)}: damaged") from error
+
+
+def _is_found_damaged(file: Path) -> bool:
+    fault = whole_fault(file)
+    if fault is not None:
+        note_damage(file, fault)
+    return fault is not None

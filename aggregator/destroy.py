@@ -8,18 +8,52 @@ store's disk is this machine's, no file name tells of one either, is the day des
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from aggregator.store import Store
+from aggregator.store import Store, StoreRefused, StoreUnavailable
 
 # The engine removes dropped parts a second after (old_parts_lifetime) when its cleaner comes round; it may be busy.
 DEADLINE_S = 60.0
 POLL_S = 0.1
+# Each turn takes milliseconds, and all that may come into such a day are batches that were on their way.
+MOST_TURNS = 100
+# ClickHouse's NO_SUCH_DATA_PART.
+NO_SUCH_PART = 232
 
 
-def drop(store: Store, partition_id: str) -> None:
-    """Drop a partition of `open_events`; dropping one that is gone does nothing."""
-    store.command("ALTER TABLE open_events DROP PARTITION ID {id:String}", {"id": partition_id})
+def drop(store: Store, partition_id: str, count: Callable[[], None] = lambda: None) -> None:
+    """Drop a partition of `open_events`, each row after `count` has counted it; one that is gone is dropped already.
+
+    Part by part: a batch that comes between the count and the drop is in a part of its own, whose turn is the next.
+    """
+    for _ in range(MOST_TURNS):
+        parts = _filled(store, partition_id)
+        if not parts:
+            return
+        count()
+        for name in parts:
+            _drop_part(store, name)
+    raise StoreUnavailable(f"rows kept coming into partition {partition_id} while it was dropped; it is tried again")
+
+
+def _filled(store: Store, partition_id: str) -> list[str]:
+    """The parts with rows; of dropped ones the engine keeps empty ones for a moment."""
+    rows = store.query(
+        "SELECT name FROM system.parts WHERE database = currentDatabase() AND table = 'open_events' AND active"
+        " AND rows > 0 AND partition_id = {id:String}",
+        {"id": partition_id},
+    )
+    return [name for (name,) in rows]
+
+
+def _drop_part(store: Store, name: str) -> None:
+    """Drop one part, unless it was merged into another meanwhile."""
+    try:
+        store.command("ALTER TABLE open_events DROP PART {name:String}", {"name": name})
+    except StoreRefused as refusal:
+        if refusal.code != NO_SUCH_PART:
+            raise
 
 
 def vanished(store: Store, partition_id: str, *, on_this_disk: bool, deadline_s: float = DEADLINE_S) -> tuple[str, ...]:

@@ -17,12 +17,14 @@ from pathlib import Path
 from aggregator.arrivals import of_one_network
 from aggregator.finding import Finding
 from aggregator.guard import ClockGuard, newest_event
-from aggregator.ledger import Ledger, read_ledger
+from aggregator.ledger import Ledger, SpoolLedger, read_ledger
 from aggregator.store import Store, StoreRefused, StoreUnavailable, open_store
 from collector.clock import SystemClock
 from collector.country import Countries
+from collector.damage import notes_in, set_aside
 from collector.keys import SIZE, KeyStorageError, prepared_folder
 from collector.settings import Settings
+from collector.zones import Zones, waiting
 
 MIN_FREE_BYTES = 1 << 30
 STALE_COUNTRY_FILE_S = 365 * 86_400
@@ -45,9 +47,20 @@ PINNED = {
     "drains": SYNCED,
     "closings": SYNCED,
 }
+# A drainer moves events four times a second, and pauses between: within this, one of its pauses is met.
+LEDGER_PATIENCE_S = 5.0
+# The terms of the ledger's sum, as it is printed: the field of `Ledger`, its name, what it counts.
 TERMS = (
-    *("received", "dropped", "invalid", "waiting", "open", "sealed"),
-    *("late", "expired", "quarantined", "withdrawn"),
+    ("received", "received", "requests since this data folder was made"),
+    ("dropped", "dropped", "refused on purpose: no consent, a bot"),
+    ("invalid", "invalid", "malformed, or of a site that is not configured"),
+    ("waiting", "in spool", "events on disk that are not in the store yet"),
+    ("open", "open", "events of days that are not sealed"),
+    ("sealed", "sealed", "events that the seals of their days have read"),
+    ("late", "late", "events that came for a day already sealed"),
+    ("expired", "expired", "events that could not be sealed in time, and were destroyed"),
+    ("quarantined", "quarantined", "events that the store refuses, or that a damaged file has lost"),
+    ("withdrawn", "withdrawn", "events deleted because their visitor withdrew consent"),
 )
 
 
@@ -201,33 +214,41 @@ def _clocks(settings: Settings, store: Store) -> Finding:
 
 
 def _ledger(settings: Settings, store: Store) -> Finding:
-    return _conserved(read_ledger(settings.collector.spool_dir, store))
+    return _conserved(read_ledger(settings.collector.spool_dir, store, LEDGER_PATIENCE_S))
 
 
 def conservation(settings: Settings) -> Iterator[Finding]:
-    """A line for each term of the ledger, then whether it balances. Raises StoreUnavailable and StoreRefused."""
+    """A line for each spool's sum, one for each term of the total, then whether all of it balances.
+
+    Raises StoreUnavailable and StoreRefused.
+    """
     store = open_store(settings, wait_s=5.0)
     try:
-        ledger = read_ledger(settings.collector.spool_dir, store)
+        ledger = read_ledger(settings.collector.spool_dir, store, LEDGER_PATIENCE_S)
     finally:
         store.close()
-    for term in TERMS:
-        yield Finding(term, "ok", str(getattr(ledger, term)))
+    for spool in ledger.spools:
+        yield _found(spool.name, spool.accepted == spool.accounted, _sum_of(spool))
+    for field, term, meaning in TERMS:
+        yield Finding(term, "ok", f"{getattr(ledger, field)} {meaning}")
     yield _conserved(ledger)
 
 
+def _sum_of(spool: SpoolLedger) -> str:
+    return (
+        f"received {spool.received} = dropped {spool.dropped} + invalid {spool.invalid} + in spool {spool.waiting}"
+        f" + drained {spool.drained} + late {spool.late} + expired {spool.expired} + quarantined {spool.quarantined}"
+    )
+
+
 def _conserved(ledger: Ledger) -> Finding:
-    evidence = (
-        f"received {ledger.received} = dropped {ledger.dropped} + invalid {ledger.invalid} + in spool {ledger.waiting}"
-        f" + open {ledger.open} + sealed {ledger.sealed} + late {ledger.late} + expired {ledger.expired}"
-        f" + quarantined {ledger.quarantined} + withdrawn {ledger.withdrawn}"
-    )
-    return _found(
-        "ledger",
-        not ledger.imbalances,
-        "; ".join((evidence, *ledger.imbalances)),
-        "while events flow try again; else report this as a fault",
-    )
+    received, *terms = (f"{term} {getattr(ledger, field)}" for field, term, _ in TERMS)
+    evidence = "; ".join((f"{received} = {' + '.join(terms)}", *ledger.imbalances))
+    is_off_in_a_spool = any(spool.accepted != spool.accounted for spool in ledger.spools)
+    if ledger.is_moving and not is_off_in_a_spool:
+        advice = "events move between spool, open days and seals faster than they are counted: ask again"
+        return Finding("ledger", "remark", f"moving; {evidence}", advice)
+    return _found("ledger", not ledger.imbalances, evidence, "an event was lost or counted twice: report this")
 
 
 def _backlog(settings: Settings, store: Store) -> Finding:
@@ -235,6 +256,24 @@ def _backlog(settings: Settings, store: Store) -> Finding:
     return _found(
         "backlog", waiting < MAX_WAITING, f"{waiting} events wait in the spool", "see whether `footfall aggregate` runs"
     )
+
+
+def _time_zones(settings: Settings) -> Finding:
+    """A changed time zone waits until the day that is counted in the old one is over."""
+    sentences = waiting(Zones(settings.collector.spool_dir), settings.sites.values(), time.time())
+    if sentences:
+        return Finding("time zones", "remark", "; ".join(sentences), "nothing; until then numbers are of the old one")
+    return Finding("time zones", "ok", "every site is counted in its configured time zone")
+
+
+def _days_counted_twice(settings: Settings, store: Store) -> Finding:
+    """Where several machines collect for a site, and learnt of a changed time zone on different days."""
+    rows = store.query(
+        "SELECT site, day FROM trend_rows WHERE hour = 24 AND seal IN (SELECT seal FROM committed_seals)"
+        " GROUP BY site, day HAVING uniqExact(timezone) > 1 ORDER BY day, site"
+    )
+    evidence = f"days of a site in two time zones: {', '.join(f'{site} {day}' for site, day in rows) or 'none'}"
+    return _found("days", not rows, evidence, "tell whoever reads these days: some visitors may be in both")
 
 
 def _vanished_sites(settings: Settings, store: Store) -> Finding:
@@ -257,14 +296,27 @@ def _one_network(settings: Settings, store: Store) -> Finding:
     )
 
 
+def _damaged_spools(settings: Settings) -> Finding:
+    """A disk that has lost something once may do it again."""
+    folder = settings.collector.spool_dir
+    waiting, kept = [note.stem for note in notes_in(folder)], [file.name for file, _ in set_aside(folder)]
+    told = [*(f"{name} waits to be saved" for name in waiting), *(f"{name} is kept for a day at most" for name in kept)]
+    if not told:
+        return Finding("damaged spools", "ok", "none")
+    advice = "look at the disk; the log of `aggregate` says what is lost"
+    return Finding("damaged spools", "remark", "; ".join(told), advice)
+
+
 LOCAL: tuple[Callable[[Settings], Finding], ...] = (
     _data_folder,
     _disk,
     _permissions,
+    _damaged_spools,
     _key_folder,
     _swap,
     _country_file,
     _clock,
+    _time_zones,
     _proxies,
 )
 STORED: tuple[Callable[[Settings, Store], Finding], ...] = (
@@ -274,5 +326,6 @@ STORED: tuple[Callable[[Settings, Store], Finding], ...] = (
     _backlog,
     _ledger,
     _vanished_sites,
+    _days_counted_twice,
     _one_network,
 )

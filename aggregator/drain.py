@@ -5,11 +5,16 @@ The order within a batch, each step harmless when repeated after a crash:
 1. ask the watermark whether the day still takes events; otherwise they are late, counted and deleted;
 2. record the batch in the spool (its identity follows from the rows);
 3. insert it: one part, all or nothing, tagged with the identity;
-4. note it in `batches`;
-5. delete its rows and its record and move the ledger, in one transaction of the spool.
+4. ask the store whether it is there, and whole: that its insert was answered proves nothing;
+5. note it in `batches`;
+6. move the ledger, then delete the batch's rows and its record.
 
 A batch found recorded at the start of a round is doubtful: its insert is killed if it still runs,
-then the store is asked whether the batch is in an open day, or was sealed or set aside meanwhile.
+then the store is asked whether the batch is in an open day, or was sealed or set aside meanwhile. If
+not, it is inserted again under the same deduplication token, so that the store swallows the first
+insert, should it come late. A token under which the store has said twice that the batch is in, while
+it was not, is of no use: then another one is taken. What is there twice in the end is taken out again
+(see `presence`).
 """
 
 from __future__ import annotations
@@ -19,27 +24,38 @@ import fcntl
 import logging
 import os
 import secrets
+import zlib
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
 from aggregator.arrivals import Arrival, publish
-from aggregator.backlog import Backlog, Batch, opened
+from aggregator.backlog import Backlog, Batch, DamagedRowError, opened
+from aggregator.coverage import Coverage
+from aggregator.presence import Presence, presence_of, take_out_doubles
+from aggregator.reconcile import Rescue, whole_record
 from aggregator.store import Store, StoreRefused, StoreUnavailable
 from aggregator.watermark import Watermark
 from aggregator.withdrawal import Withdrawals
-from aggregator.withdrawal_record import Record
 from collector.clock import Clock
 from collector.days import ends_at
 from collector.fault import Fault
+from collector.folders import make_folder, sync_folder
 from collector.keys import Keys
 from collector.settings import Settings
+from collector.spool import SpoolDamagedError
+from collector.zones import Zones
 
 log = logging.getLogger(__name__)
 
 # A batch refused for its content is tried so often before it is halved (design.md section 13).
 TRIES = 3
 NO_LIMIT = 1 << 40
+# So often the store may say that a batch is in, while it is not, before its token is taken for the reason.
+TRIES_OF_A_TOKEN = 2
+# A batch that was inserted just now is looked for among what came within so long, by the store's own clock. Where that
+# was set meanwhile, the batch is in doubt for a round, and then looked for everywhere.
+JUST_NOW_S = 3_600
 
 
 class DrainerBusyError(Fault):
@@ -53,30 +69,41 @@ class Drainer:
         self._settings, self._store, self._keys, self._clock = settings, store, keys, clock
         self._folder = settings.collector.spool_dir
         self._grace_s = settings.privacy.grace_minutes * 60
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._folder)
+        self._zones = Zones(self._folder)
         self._lock = _locked(self._folder / "drainer.lock")
         try:
             drainer = identity_in(self._folder / "drainer.id")
             self._watermark = Watermark(store, drainer, self._grace_s, clock)
-            self._record = Record(self._folder)
+            self._record = whole_record(self._folder, store, clock)
         except BaseException:
             os.close(self._lock)
             raise
         on_this_disk = settings.aggregator.store == "embedded"
         self._withdrawals = Withdrawals(self._record, store, drainer, self._watermark, clock, on_this_disk=on_this_disk)
+        self._rescue = Rescue(self._folder, store, clock)
         self._refusals: dict[int, int] = {}
         self._max_rows: dict[tuple[Path, date, str], int] = {}
-        self._pushed: dict[int, int] = {}
+        # How often the store said that a batch is in, while it was not.
+        self._missed: dict[int, int] = {}
+        self._coverage = Coverage(store, clock)
         self._arrived: dict[int, int] = {}
         # Spools whose write-ahead log may hold rows of a sealed day; at start nobody knows, so every one.
         self._clean: set[Path] = set()
 
     def round(self) -> int:
         """Moves what waits now and renews the promises; returns the events moved. Raises `StoreUnavailable`."""
+        self._rescue.round()
+        try:
+            return self._round()
+        except SpoolDamagedError:  # Its file has a note now, and the next round saves what can be read.
+            return 0
+
+    def _round(self) -> int:
         with opened(self._folder) as backlogs:
             moved = sum(self._settle(backlog) + self._move(backlog) for backlog in backlogs)
             for backlog in backlogs:
-                self._push_coverage(backlog)
+                self._coverage.push(backlog)
             self._push_arrivals(backlogs)
             if self._withdrawals.round(backlogs):
                 self._clean.clear()  # Their logs hold tokens, and lines that were drained.
@@ -91,19 +118,24 @@ class Drainer:
 
     def _settle(self, backlog: Backlog) -> int:
         """Ends what an earlier round, or an earlier life, left in doubt."""
+        backlog.clear()
         moved = 0
         for batch in backlog.recorded():
             self._store.kill(batch.tag)
-            outcome = self._outcome_of(batch)
-            if outcome is None:
-                moved += (
-                    self._insert(backlog, batch)
-                    if self._watermark.may_insert(batch.day, batch.timezone)
-                    else self._late(backlog, batch)
-                )
-            else:
-                moved += self._done(backlog, batch, outcome)
+            moved += self._settle_one(backlog, batch)
         return moved
+
+    def _settle_one(self, backlog: Backlog, batch: Batch) -> int:
+        present = presence_of(self._store, batch.day, batch.timezone, batch.batch)
+        outcome = "open" if present.is_whole(batch.events) else self._decided(batch)
+        if outcome is not None:
+            return self._done(backlog, batch, outcome)
+        if self._watermark.may_insert(batch.day, batch.timezone):
+            if present.events == batch.events:
+                return self._take_out_doubles(backlog, batch)
+            return self._insert(backlog, batch)
+        # What is there of a closed day, the sealer counts; it takes out the doubles itself.
+        return self._done(backlog, batch, "open") if present.events else self._late(backlog, batch)
 
     def _move(self, backlog: Backlog) -> int:
         """What waits now. What comes meanwhile is for the next round, or under a steady load this one would not end."""
@@ -120,14 +152,41 @@ class Drainer:
         return moved
 
     def _insert(self, backlog: Backlog, batch: Batch) -> int:
+        missed = self._missed.get(batch.batch, 0)
+        token = batch.tag if missed < TRIES_OF_A_TOKEN else f"{batch.tag}-{missed}"
         try:
-            written = self._store.insert_lines("open_events", backlog.lines(batch), tag=batch.tag, token=batch.tag)
+            self._store.insert_lines("open_events", backlog.lines(batch), tag=batch.tag, token=token)
         except StoreRefused as refusal:
             self._narrow(backlog, batch, refusal)
             return 0
+        except DamagedRowError as damage:
+            self._quarantine(backlog, batch, damage)
+            return 0
         self._watermark.heard()
-        if written != batch.events and self._count_of(batch) != batch.events:
-            raise StoreUnavailable(f"the store wrote {written} of the {batch.events} rows of {batch.tag}")
+        present = presence_of(self._store, batch.day, batch.timezone, batch.batch, within_s=JUST_NOW_S)
+        if present.rows > present.events == batch.events:
+            return self._take_out_doubles(backlog, batch)
+        return self._inserted(backlog, batch, present)
+
+    def _quarantine(self, backlog: Backlog, batch: Batch, damage: DamagedRowError) -> None:
+        """After an insert that was broken off for a row on the disk that is not what was written."""
+        self._store.kill(batch.tag)
+        present = presence_of(self._store, batch.day, batch.timezone, batch.batch)
+        if not present.rows and self._decided(batch) is None:
+            events = backlog.quarantine_damaged(batch)
+            log.error("%s: %s; %d events are quarantined", backlog.file.name, damage, events)
+
+    def _take_out_doubles(self, backlog: Backlog, batch: Batch) -> int:
+        take_out_doubles(self._store, batch.day, batch.timezone, [batch.batch])
+        return self._inserted(backlog, batch, presence_of(self._store, batch.day, batch.timezone, batch.batch))
+
+    def _inserted(self, backlog: Backlog, batch: Batch, present: Presence) -> int:
+        """Ends a batch that is there and whole; any other stays in doubt, and the next round settles it."""
+        if not present.is_whole(batch.events):
+            self._missed[batch.batch] = self._missed.get(batch.batch, 0) + 1
+            told = f"{present.rows} rows and {present.events} of its {batch.events} events"
+            raise StoreUnavailable(f"the store said that {batch.tag} is in, and has {told}")
+        self._missed.pop(batch.batch, None)
         self._max_rows.pop((backlog.file, batch.day, batch.timezone), None)
         return self._done(backlog, batch, "open")
 
@@ -155,42 +214,22 @@ class Drainer:
     def _narrow(self, backlog: Backlog, batch: Batch, refusal: StoreRefused) -> None:
         """Halves a batch whose rows the store keeps refusing, down to the lines at fault."""
         self._refusals[batch.batch] = self._refusals.get(batch.batch, 0) + 1
-        if self._refusals[batch.batch] < TRIES:
+        is_part = (backlog.file, batch.day, batch.timezone) in self._max_rows  # Of one that was refused three times.
+        if self._refusals[batch.batch] < TRIES and not is_part:
             return
         del self._refusals[batch.batch]
         log.error("the store refuses rows of %s in %s (code %d); halving", batch.day, batch.timezone, refusal.code)
         rows = backlog.narrow(batch)
         self._max_rows[backlog.file, batch.day, batch.timezone] = max(1, rows // 2)
 
-    def _outcome_of(self, batch: Batch) -> str | None:
-        """What the store has of this batch: 'open', 'sealed', 'late', 'expired', or None where it never arrived."""
-        if self._count_of(batch):
-            return "open"
+    def _decided(self, batch: Batch) -> str | None:
+        """What became of a batch whose day is over: 'sealed', 'late', 'expired', or None where nobody has decided."""
         found = self._store.query(
             "SELECT toString(outcome) FROM batches WHERE batch = {batch:UInt64} AND outcome != 'open'"
             " AND (outcome != 'sealed' OR seal IN (SELECT seal FROM committed_seals)) LIMIT 1",
             {"batch": batch.batch},
         )
         return str(found[0][0]) if found else None
-
-    def _count_of(self, batch: Batch) -> int:
-        found = self._store.query(
-            "SELECT count() FROM open_events"
-            " WHERE day = {day:Date} AND timezone = {timezone:String} AND batch = {batch:UInt64}",
-            {"day": batch.day, "timezone": batch.timezone, "batch": batch.batch},
-        )
-        return int(found[0][0])
-
-    def _push_coverage(self, backlog: Backlog) -> None:
-        """Running totals, of which the largest counts: pushing one twice is harmless."""
-        totals, commit = backlog.counters_since(self._pushed.get(backlog.identity, 0))
-        if totals:
-            self._store.insert_rows(
-                "coverage_totals",
-                ("day", "site", "outcome", "reason", "spool", "requests"),
-                [(*counted, backlog.identity, requests) for counted, requests in totals],
-            )
-            self._pushed[backlog.identity] = commit
 
     def _push_arrivals(self, backlogs: list[Backlog]) -> None:
         """The last request of each site, where there was another one; of two the later counts."""
@@ -204,7 +243,7 @@ class Drainer:
         self._arrived.update({backlog.identity: commit for backlog, (_, commit) in changed.items()})
 
     def _promise(self, backlogs: list[Backlog]) -> None:
-        zones = {site.timezone for site in self._settings.sites.values()} | set(_open_zones(self._store))
+        zones = self._zones.in_use(self._settings.sites.values(), self._clock.wall()) | set(_open_zones(self._store))
         for timezone in zones:
             through = self._watermark.closable(timezone)
             if not self._watermark.is_promised(timezone, through) and self._is_drained(backlogs, timezone, through):
@@ -279,15 +318,28 @@ def _locked(file: Path) -> int:
 
 
 def identity_in(file: Path) -> int:
-    """A random name, made once and kept in `file`: who comes after a restart is known by it."""
+    """A random name, made once and kept in `file`: who comes after a restart, or a power cut, is known by it."""
     if file.exists() and file.stat().st_size:
-        return int(file.read_text())
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        identity = _identity_of(file.read_bytes())
+        if identity is not None:
+            return identity
+        log.error("%s is damaged; another name is drawn, and sealing waits a day for the lost one's promises", file)
+    make_folder(file.parent)
     identity = secrets.randbits(63)
     draft = file.with_suffix(".draft")
     with draft.open("w") as out:
-        out.write(str(identity))
+        out.write(f"{identity} {zlib.crc32(str(identity).encode()):08x}\n")
         out.flush()
         os.fsync(out.fileno())
     draft.rename(file)
+    sync_folder(file.parent)  # A name that was used and is forgotten keeps the sealer waiting for a day.
     return identity
+
+
+def _identity_of(content: bytes) -> int | None:
+    """None where it is not what was written; one of an earlier version has no check."""
+    words = content.split()
+    if not words or not words[0].isdigit() or len(words) > 2:
+        return None
+    is_whole = len(words) == 1 or words[1] == b"%08x" % zlib.crc32(words[0])
+    return int(words[0]) if is_whole else None

@@ -4,6 +4,7 @@ Promises:
 - the settings of one request never reach another one (each has a connection of its own, which costs 0.2 ms);
 - one statement to a request, and none writes its result into a file;
 - an insert of one block of rows is whole or not there;
+- what a statement on tables did is on the disk when it returns;
 - no text about refused rows leaves this module but the error's number, its name and the row's position, because
   ClickHouse's own messages quote the values.
 
@@ -20,6 +21,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from aggregator.table_files import NAMING, synced
+from collector.folders import make_folder
 
 if TYPE_CHECKING:
     from chdb.state.sqlitelike import Connection
@@ -113,17 +117,21 @@ class Engine:
         os.chdir(data)
         shutil.rmtree(_TEMPORARY, ignore_errors=True)
         _TEMPORARY.mkdir(parents=True, mode=0o700)
-        _STORE.mkdir(exist_ok=True, mode=0o700)
+        make_folder(_STORE)
         _CONFIG.parent.mkdir(exist_ok=True, mode=0o700)
         _CONFIG.write_text(_config(memory_limit_bytes))
         self._anchor = self._connect()  # chDB shuts down with its last connection
-        self._anchor.query(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
+        with synced(_STORE):
+            self._anchor.query(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
 
     def run(self, request: Request) -> Outcome:
         """Carry out one statement. Raises Refusal."""
         connection = self._connect()
         try:
-            return self._run(connection, request)
+            if _first_word(request) not in NAMING:
+                return self._run(connection, request)
+            with synced(_STORE):
+                return self._run(connection, request)
         finally:
             connection.close()
 
@@ -224,15 +232,19 @@ def _join(request: Request) -> bytes:
 
 def _parse_insert(request: Request) -> _Insert | None:
     """An INSERT with its rows behind it, or None for anything else (INSERT ... SELECT included)."""
-    first = next(_tokens(request.query or request.body), None)
-    if first is None:
-        raise Refusal(SYNTAX_ERROR, "Empty query.")
-    if first.text.upper() != b"INSERT":
+    if _first_word(request) != b"INSERT":
         return None
     in_url = _split_insert(request.query)
     if in_url is None:
         return _split_insert(_join(request))
     return _Insert(in_url.head, in_url.format, in_url.rows + request.body if in_url.rows else request.body)
+
+
+def _first_word(request: Request) -> bytes:
+    first = next(_tokens(request.query or request.body), None)
+    if first is None:
+        raise Refusal(SYNTAX_ERROR, "Empty query.")
+    return first.text.upper()
 
 
 def _split_insert(text: bytes) -> _Insert | None:

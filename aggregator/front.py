@@ -26,7 +26,8 @@ from pathlib import Path
 from aggregator.clickhouse_http import USER, Server
 from aggregator.engine import DATABASE, Engine
 from collector.fault import Fault
-from collector.process import forbid_core_dumps
+from collector.folders import make_folder
+from collector.process import forbid_core_dumps, give_way
 
 
 class FrontFault(Fault):
@@ -39,8 +40,10 @@ def run_front(data: Path, *, memory_limit_bytes: int | None = None) -> None:
     `memory_limit_bytes` bounds what the engine allocates (default: half of the machine's memory). Raises FrontFault.
     """
     forbid_core_dumps()
+    give_way()
     data = data.absolute()
-    (data / "run").mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(data)
+    make_folder(data / "run")
     announcement = data / "run" / "store.json"
     with _lock(data / "store.lock"):
         announcement.unlink(missing_ok=True)  # of a front that was killed: its port may be anybody's by now

@@ -6,6 +6,7 @@ and the store's log of deduplication tokens is not synced.
 
 Each epoch of a lease has one row in `leases`. Whoever wants the next epoch inserts its row under a token of name and
 epoch, so that the store swallows the second of two at once, and then reads back whose row is there (the earliest).
+Where none is, a power cut has taken the row and left its token: that epoch is nobody's, and the next one is tried.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from aggregator.store import Store
 
 VALID_S = 60.0  # a sealer that died holds the others up for this long; grace is far longer
+TOKENS_KEPT = 1_000  # the table's non_replicated_deduplication_window: so many epochs may be nobody's, and no more
 
 
 @dataclass(frozen=True)
@@ -43,16 +45,24 @@ class Lease:
         latest = self._latest()
         is_mine = latest.holder == self._holder
         age_s = now - latest.acquired_at
-        if is_mine and age_s < VALID_S / 2:
+        if is_mine and 0 <= age_s < VALID_S / 2:
             return True
-        if not is_mine and age_s < VALID_S:
+        # One of the future was taken by a clock that was ahead: nobody waits for that time to come.
+        if not is_mine and abs(age_s) < VALID_S:
             return False
-        epoch = latest.number + 1
-        row = (self._name, epoch, self._holder, f"{now:.3f}")
-        self._store.insert_rows(
-            "leases", ("name", "epoch", "holder", "acquired_at"), [row], token=f"lease/{self._name}/{epoch}"
-        )
-        return self._latest().holder == self._holder
+        return self._claim(latest.number + 1, now)
+
+    def _claim(self, epoch: int, now: float) -> bool:
+        """Inserts a claim to `epoch`, or to the first one after it that the store takes."""
+        for number in range(epoch, epoch + TOKENS_KEPT + 1):
+            row = (self._name, number, self._holder, f"{now:.3f}")
+            self._store.insert_rows(
+                "leases", ("name", "epoch", "holder", "acquired_at"), [row], token=f"lease/{self._name}/{number}"
+            )
+            latest = self._latest()
+            if latest.number >= number:
+                return latest.holder == self._holder
+        return False
 
     def _latest(self) -> _Epoch:
         rows = self._store.query(

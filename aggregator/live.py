@@ -22,9 +22,9 @@ from aggregator import dimensions
 from aggregator.dimensions import DIMENSIONS, Dimension
 from aggregator.rollup import assembled
 from aggregator.store import Store
-from collector import days
 from collector.clock import Clock
 from collector.settings import Site
+from collector.zones import Zones
 
 REST_PER_COST = 20
 # A developer looks for the event just sent; a development site has few rows and nobody to protect.
@@ -108,8 +108,8 @@ class _Watched:
 class LiveView:
     """The one result for each site, shared by all readers; may be asked from several threads."""
 
-    def __init__(self, store: Store, clock: Clock, most_rows: int = MOST_ROWS) -> None:
-        self._store, self._clock, self._most_rows = store, clock, most_rows
+    def __init__(self, store: Store, clock: Clock, most_rows: int = MOST_ROWS, zones: Zones | None = None) -> None:
+        self._store, self._clock, self._most_rows, self._zones = store, clock, most_rows, zones or Zones()
         self._sites: dict[str, _Watched] = {}
         self._lock = threading.Lock()
 
@@ -118,20 +118,20 @@ class LiveView:
         with self._lock:
             watched = self._sites.setdefault(site.domain, _Watched())
         with watched.lock:
-            day = days.day_of(self._clock.wall(), site.timezone)
+            day, _, timezone = self._zones.day(site, self._clock.wall())
             known = watched.live
             if known is not None and known.day == day and self._clock.boot() < watched.next_at:
                 return known
             if known is not None and (known.day != day or known.k != site.k):
                 watched.shown.clear()
-            watched.live = self._compute(site, day, watched.shown)
+            watched.live = self._compute(site, day, timezone, watched.shown)
             rest = DEVELOPMENT_REST_PER_COST if site.is_development else REST_PER_COST
             watched.next_at = self._clock.boot() + rest * watched.live.cost_s
             return watched.live
 
-    def _compute(self, site: Site, day: date, shown: dict[Key, _Published]) -> Live:
+    def _compute(self, site: Site, day: date, timezone: str, shown: dict[Key, _Published]) -> Live:
         started = self._clock.boot()
-        key: dict[str, object] = {"day": day, "timezone": site.timezone, "site": site.domain}
+        key: dict[str, object] = {"day": day, "timezone": timezone, "site": site.domain}
         rows = self._store.query(
             "SELECT count() FROM open_events"
             " WHERE day = {day:Date} AND timezone = {timezone:String} AND site = {site:String}",

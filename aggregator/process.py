@@ -21,8 +21,9 @@ from aggregator.seal import Sealed, Sealer, Surroundings
 from aggregator.store import Store, StoreUnavailable, open_store
 from collector.clock import Clock
 from collector.keys import Keys
-from collector.process import forbid_core_dumps
+from collector.process import forbid_core_dumps, give_way
 from collector.settings import Settings
+from collector.spool import SpoolError
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 DRAIN_EVERY_S = 0.25
 # Twice a minute: sealing waits for promises that are renewed every few seconds, and grace is minutes.
 SEAL_EVERY_S = 5.0
+# A drainer renews its promises every 5 s, once it has drained what it missed: one that is silent for a minute is gone.
+PATIENCE_S = 60.0
 # After a fault that is not the store's absence: long enough not to fill the log.
 FAULT_PAUSE_S = 5.0
 # Rounds that moved so many events follow each other at once: there is a backlog.
@@ -41,6 +44,7 @@ Round = Callable[[], float]
 def run_jobs(settings: Settings, jobs: Sequence[str], stopping: threading.Event, clock: Clock) -> None:
     """Runs `jobs` ("drain", "seal") until `stopping` is set; raises `Fault` where one cannot start."""
     forbid_core_dumps()
+    give_way()
     store = _opened(settings, stopping)
     if store is None:
         return
@@ -107,7 +111,7 @@ def _drain_round(settings: Settings, store: Store, keys: Keys, clock: Clock, end
 
 
 def _seal_round(settings: Settings, store: Store, keys: Keys, clock: Clock, ending: contextlib.ExitStack) -> Round:
-    sealer = _sealer(settings, store, keys, clock)
+    sealer = _sealer(settings, store, keys, clock, PATIENCE_S)
 
     def seal_round() -> float:
         for sealed in sealer.seal_due():
@@ -117,11 +121,13 @@ def _seal_round(settings: Settings, store: Store, keys: Keys, clock: Clock, endi
     return seal_round
 
 
-def _sealer(settings: Settings, store: Store, keys: Keys, clock: Clock) -> Sealer:
+def _sealer(settings: Settings, store: Store, keys: Keys, clock: Clock, patience_s: float = 0.0) -> Sealer:
     # One holder for each data folder: a sealer that was killed finds its lease again, nobody waits for it to run out.
     lease = Lease(store, "seal", identity_in(settings.data / "sealer.id"), store.now)
     guard = ClockGuard(clock, store.now, partial(newest_event, store))
-    return Sealer(store, settings, clock, guard, Surroundings(may_work=lease.acquire, sealed=keys.destroy))
+    return Sealer(
+        store, settings, clock, guard, Surroundings(may_work=lease.acquire, sealed=keys.destroy, patience_s=patience_s)
+    )
 
 
 def _repeat(round_: Round, stopping: threading.Event) -> None:
@@ -137,6 +143,9 @@ def _repeat(round_: Round, stopping: threading.Event) -> None:
             if not is_away:
                 log.error("the store is away, everything waits: %s", fault)
             is_away, pause_s = True, 2 * DRAIN_EVERY_S
+        except SpoolError as fault:  # The disk is full, or fails: what waits is safe where it was synced.
+            log.error("%s; the next round tries again", fault)
+            pause_s = FAULT_PAUSE_S
         except Exception:  # The outermost loop: what waits is safe, and the next round may do.
             log.exception("a round failed; the next one tries again")
             pause_s = FAULT_PAUSE_S

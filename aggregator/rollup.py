@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from aggregator import dimensions
-from aggregator.store import Store, statement
+from aggregator.store import Store, StoreUnavailable, statement
 from collector import days
 from collector.settings import CNIL_MONTHS, Settings, is_development
 
@@ -28,6 +28,9 @@ DEVELOPMENT_DAYS = 7
 BY_TIME = "ORDER BY at, batch, position"
 # Parameters travel in the query's address: a site takes about 250 bytes there, and servers take 64 KiB at least.
 SITES_AT_ONCE = 100
+COUNT = (
+    "SELECT count() FROM {table} WHERE day = {{day:Date}} AND timezone = {{timezone:String}} AND seal = {{seal:UInt64}}"
+)
 INCLUDE = re.compile(r"^[ \t]*-- include: (\w+)$", re.MULTILINE)
 
 Span = tuple[int, int]
@@ -110,18 +113,34 @@ def spans(hours: Iterable[HourNetworks], k: int) -> tuple[Span, ...]:
 
 
 def write(store: Store, period: Period, seal: int, reading: Reading, rules: Callable[[str], SiteRules]) -> None:
-    """Insert every cell that may be shown, under `seal`."""
+    """Insert every cell that may be shown, under `seal`. StoreUnavailable where they are not there afterwards."""
     sites = list(reading.spans)
-    for place in range(0, len(sites), SITES_AT_ONCE):
-        _write(store, period, seal, reading, {site: rules(site) for site in sites[place : place + SITES_AT_ONCE]})
+    groups = [
+        {site: rules(site) for site in sites[place : place + SITES_AT_ONCE]}
+        for place in range(0, len(sites), SITES_AT_ONCE)
+    ]
+    for cells, table in (("breakdown_cells", "breakdown_rows"), ("trend_cells", "trend_rows")):
+        inserts = [_insert(cells, period, seal, reading, of_sites) for of_sites in groups]
+        told = sum(store.command(sql, parameters) for sql, parameters in inserts)
+        held = int(store.query(COUNT.format(table=table), {**_key(period), "seal": seal})[0][0])
+        # That there are none, or how many there are, may be untrue: then the cells themselves are counted.
+        if (held == 0 or held != told) and held != sum(_count_of(store, *insert) for insert in inserts):
+            raise StoreUnavailable(f"{told} rows were inserted into {table}, and {held} are there")
 
 
-def _write(store: Store, period: Period, seal: int, reading: Reading, of_sites: Mapping[str, SiteRules]) -> None:
+def _insert(
+    cells: str, period: Period, seal: int, reading: Reading, of_sites: Mapping[str, SiteRules]
+) -> tuple[str, dict[str, object]]:
     texts = {"which": "AND site IN {sites:Array(String)}", "order": BY_TIME, "dimensions": dimensions.cells()}
-    parameters = {**_key(period), "seal": seal, **_showing(of_sites)}
-    store.command(assembled("breakdown_cells", **texts), parameters)
     starts = [[first for first, _ in reading.spans[site]] for site in of_sites]
-    store.command(assembled("trend_cells", **texts), {**parameters, **_clock(period), "starts": starts})
+    parameters = {**_key(period), "seal": seal, **_showing(of_sites), **_clock(period), "starts": starts}
+    return assembled(cells, **texts), parameters
+
+
+def _count_of(store: Store, insert: str, parameters: Mapping[str, object]) -> int:
+    """How many rows an INSERT ... WITH ... SELECT has to insert."""
+    _, cells = insert.split("\nWITH\n", 1)
+    return int(store.query(f"SELECT count() FROM (WITH\n{cells}\n)", parameters)[0][0])
 
 
 def assembled(name: str, **texts: str) -> str:

@@ -2,7 +2,10 @@
 
 Promises:
 - what changes the store is sent once; sending it again after a doubtful answer is the caller's decision
-  (clickhouse-connect repeats an insert whose connection was cut, so its insert methods are not used);
+  (clickhouse-connect repeats an insert whose connection was cut, but not one that it is given in pieces);
+- a batch is sent as it is read: of 128 MiB no more than some pieces are in memory;
+- an answer that is not ClickHouse's own, or that tells of a failure in its body, is no answer: `StoreUnavailable`.
+  Whether what it says was done was done is another question: who deletes anything for it asks the store first;
 - an insert makes exactly one part, is on disk when it returns, and is all or nothing (the settings are pinned here, the
   syncing is the tables' setting);
 - no exception holds what was inserted: ClickHouse's own texts quote it, so a failed insert is told by number and name;
@@ -15,12 +18,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, TypeVar
 
 import orjson
-from clickhouse_connect.driver.exceptions import DatabaseError, InterfaceError, OperationalError
+from clickhouse_connect.driver.exceptions import DatabaseError, InterfaceError, InternalError, OperationalError
 from clickhouse_connect.driver.httpclient import HttpClient
 from clickhouse_connect.driver.httputil import get_pool_manager
 from clickhouse_connect.driver.summary import QuerySummary
@@ -38,6 +41,8 @@ CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 600  # sealing a large day is one statement
 KILL_TIMEOUT_S = 60.0
 POLL_S = 0.05
+# What every text of ClickHouse about a failure has in it.
+FAILURE = "DB::Exception"
 
 # A batch has at most 200,000 events and 128 MiB (design.md, section 13). Blocks are larger, and one thread writes, so
 # that a batch is one block, one part, and so all or nothing.
@@ -121,36 +126,68 @@ class Store:
 
         Pass times as aware datetimes (cut to seconds), or as text or numbers where milliseconds count.
         """
-        result = self._ask(lambda client: client.query(sql, dict(parameters or {}), dict(settings or {})))
-        return [tuple(row) for row in result.result_rows]
+
+        def rows(client: HttpClient) -> list[tuple[Any, ...]]:
+            """Rows are read here: an answer may end in a failure behind its first ones."""
+            result = client.query(sql, dict(parameters or {}), dict(settings or {}))
+            _written(result.summary)
+            return [tuple(row) for row in result.result_rows]
+
+        return self._ask(rows)
 
     def command(
         self, sql: str, parameters: Mapping[str, object] | None = None, settings: Mapping[str, object] | None = None
-    ) -> None:
-        """Run a statement without a result: DDL, INSERT ... SELECT, KILL. Sent once."""
-        effective = {"wait_end_of_query": 1, "async_insert": 0, **(settings or {})}
-        self._ask(lambda client: client.command(sql, dict(parameters or {}), settings=effective))
+    ) -> int:
+        """Run a statement without a result: DDL, INSERT ... SELECT, KILL. Sent once.
 
-    def insert_lines(self, table: str, lines: bytes, *, tag: str, token: str) -> int:
-        """Insert JSONEachRow lines (UTF-8) as one part; returns the rows that ClickHouse says it wrote.
-
-        `tag` is what `kill` finds it by, `token` its deduplication token. StoreRefused means: the rows are at fault.
+        Returns the rows that ClickHouse says it wrote.
         """
-        return self._insert(
-            f"INSERT INTO {table} FORMAT JSONEachRow", lines, {"log_comment": tag, "insert_deduplication_token": token}
+        effective = {"wait_end_of_query": 1, "async_insert": 0, **(settings or {})}
+        told = self._ask(lambda client: client.command(sql, dict(parameters or {}), settings=effective))
+        if isinstance(told, QuerySummary):
+            return _written(told.summary)
+        if FAILURE in str(told):  # KILL has a result, all others have none.
+            raise StoreUnavailable("the store told of a failure behind an answer that says it was done")
+        return 0
+
+    def insert_lines(self, table: str, lines: bytes | Iterable[bytes], *, tag: str, token: str) -> int:
+        """Insert JSONEachRow lines (UTF-8; in pieces, cut anywhere) as one part.
+
+        `tag` is what `kill` finds it by, `token` its deduplication token. Returns the rows that ClickHouse says it
+        wrote, 0 where it does not say; StoreRefused means: the rows are at fault.
+        """
+        pieces = (piece for piece in ((lines,) if isinstance(lines, bytes) else lines))
+        settings = {**INSERT_SETTINGS, "log_comment": tag, "insert_deduplication_token": token}
+        summary = self._ask(
+            lambda client: client.raw_insert(table, insert_block=pieces, settings=settings, fmt="JSONEachRow"),
+            is_insert=True,
         )
+        return _written(summary.summary)
 
     def insert_rows(
-        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, token: str | None = None
+        self,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        tag: str | None = None,
+        token: str | None = None,
     ) -> None:
-        """Insert a few rows as one part: numbers, text, dates, aware datetimes, lists, mappings."""
+        """Insert a few rows as one part: numbers, text, dates, aware datetimes, lists, mappings.
+
+        `tag` and `token` as for `insert_lines`.
+        """
         lines = b"\n".join(orjson.dumps(list(row)) for row in rows)
+        if not lines:
+            return
         names = ", ".join(f"`{name}`" for name in columns)
-        self._insert(
-            f"INSERT INTO {table} ({names}) FORMAT JSONCompactEachRow",
-            lines,
-            {"insert_deduplication_token": token} if token else {},
-        )
+        sql = f"INSERT INTO {table} ({names}) FORMAT JSONCompactEachRow"
+        marks = {"log_comment": tag, "insert_deduplication_token": token}
+        settings = {**INSERT_SETTINGS, **{name: mark for name, mark in marks.items() if mark}}
+        summary = self._ask(lambda client: client.command(sql, data=lines, settings=settings), is_insert=True)
+        if not isinstance(summary, QuerySummary):
+            raise StoreUnavailable("the store answered an insert with a result")
+        _written(summary.summary)
 
     def kill(self, tag: str) -> None:
         """Cancel the statements tagged `tag` and return when none runs any more."""
@@ -172,15 +209,6 @@ class Store:
             if self._connected is not None:
                 _discard(self._connected[1])
             self._connected = None
-
-    def _insert(self, sql: str, lines: bytes, settings: Mapping[str, object]) -> int:
-        if not lines:
-            return 0
-        effective = {**INSERT_SETTINGS, **settings}
-        summary = self._ask(lambda client: client.command(sql, data=lines, settings=effective), is_insert=True)
-        if not isinstance(summary, QuerySummary):
-            raise StoreUnavailable("the store answered an insert with a result")
-        return summary.written_rows
 
     def _ask(self, question: Callable[[HttpClient], Result], *, is_insert: bool = False) -> Result:
         """The fault is raised outside of `except`: the original, which may quote rows, must not hang on to it."""
@@ -253,14 +281,22 @@ def _discard(client: HttpClient) -> None:
     client.close()
 
 
+def _written(summary: Mapping[str, object]) -> int:
+    """The rows written, 0 where it is not said. ClickHouse gives each answer the query's id; a proxy's own has none."""
+    if not summary.get("query_id"):
+        raise StoreUnavailable("an answer that is not ClickHouse's: somebody between us and the store has given it")
+    written = str(summary.get("written_rows", 0))
+    return int(written) if written.isdecimal() else 0
+
+
 def _fault(error: DatabaseError | InterfaceError) -> Exception:
     """What a failed statement means. A mistake on our side of the wire stays what it is."""
     if error.code is not None and error.code not in _DOUBTFUL:
         return StoreRefused(error.code, str(error).partition(" (for url")[0])
     if error.code is not None:
         return StoreUnavailable(f"the store gave no sure answer: {_name(error)}")
-    if isinstance(error, OperationalError) or type(error) is DatabaseError:
-        return StoreUnavailable("no answer from the store, or none from ClickHouse")
+    if isinstance(error, OperationalError | InternalError) or type(error) is DatabaseError:
+        return StoreUnavailable("no answer from the store, or none that can be read")
     return error
 
 

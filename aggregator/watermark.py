@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
-from aggregator.store import Store
+from aggregator.store import Store, StoreUnavailable
 from collector.clock import Clock
 from collector.days import day_of, ends_at
 
@@ -36,7 +36,7 @@ class Zone:
     """What this drainer has promised for one time zone."""
 
     closed_through: date = NEVER
-    # The last time that a batch of a day already over came in, by this drainer's clock.
+    # When the last batch of a day already over came in, by the boot clock: it tells how long ago, and nobody sets it.
     reopened: dict[date, float] = field(default_factory=dict)
 
 
@@ -62,7 +62,7 @@ class Watermark:
             self._publish([timezone])
         over = now >= ends_at(day, timezone) + self._grace_s or day <= zone.closed_through
         if over and day not in zone.reopened:
-            self._reopen(zone, day, timezone, now)
+            self._reopen(zone, day, timezone)
         if (day, timezone) not in self._known_open:
             if self._is_closed(day, timezone):
                 if zone.reopened.pop(day, None) is not None:
@@ -70,7 +70,7 @@ class Watermark:
                 return False
             self._known_open.add((day, timezone))
         if over:
-            zone.reopened[day] = now
+            zone.reopened[day] = self._clock.boot()
         return True
 
     def advance(self, timezone: str, through: date) -> None:
@@ -96,7 +96,7 @@ class Watermark:
 
     def returnable(self) -> list[tuple[date, str]]:
         """Reopened days whose last batch is one grace ago."""
-        over_at = self._clock.wall() - self._grace_s
+        over_at = self._clock.boot() - self._grace_s
         return [
             (day, timezone)
             for timezone, zone in self._zones.items()
@@ -117,9 +117,9 @@ class Watermark:
     def is_reopened(self, timezone: str, day: date) -> bool:
         return timezone in self._zones and day in self._zones[timezone].reopened
 
-    def _reopen(self, zone: Zone, day: date, timezone: str, now: float) -> None:
+    def _reopen(self, zone: Zone, day: date, timezone: str) -> None:
         """Published before it is believed: if the store does not answer, the day is not reopened."""
-        zone.reopened[day] = now
+        zone.reopened[day] = self._clock.boot()
         try:
             self._publish([timezone])
         except BaseException:
@@ -133,7 +133,7 @@ class Watermark:
             " WHERE drainer = {drainer:UInt64}",
             {"drainer": self._drainer},
         )
-        now = self._clock.wall()
+        now = self._clock.boot()
         for timezone, closed_through, reopened, seen_at_ms in rows:
             self._zones[timezone] = Zone(closed_through, dict.fromkeys(reopened, now))
             self._seen_at_ms = max(self._seen_at_ms, int(seen_at_ms))
@@ -169,5 +169,16 @@ class Watermark:
             for name, zone in zones
         ]
         self._store.insert_rows("drains", ("drainer", "timezone", "closed_through", "reopened", "seen_at"), rows)
+        self._confirm(len(rows))
         self._published.update(name for name, _ in zones)
         self.heard()
+
+    def _confirm(self, zones: int) -> None:
+        """That a promise was written is believed when it is there: the sealer acts on what it reads, not on answers."""
+        found = self._store.query(
+            "SELECT count() FROM drains FINAL"
+            " WHERE drainer = {drainer:UInt64} AND toUnixTimestamp64Milli(seen_at) = {seen_at_ms:Int64}",
+            {"drainer": self._drainer, "seen_at_ms": self._seen_at_ms},
+        )
+        if found != [(zones,)]:
+            raise StoreUnavailable("what this drainer promises was inserted and is not there")

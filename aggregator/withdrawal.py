@@ -259,7 +259,11 @@ class Withdrawals:
         self._end(day, rows)
 
     def _end(self, day: Day, rows: Sequence[Rows]) -> None:
-        self._record.end(*day, gone(self._store, *day, rows))
+        withdrawn = gone(self._store, *day, rows)
+        # Should the engine's fail-safe take the rest of a batch, what is left of it is what expires.
+        left = [(each.batch, *day, each.present - len(each.positions), "open", 0) for each in rows]
+        self._store.insert_rows("batches", ("batch", "day", "timezone", "events", "outcome", "seal"), left)
+        self._record.end(*day, withdrawn)
         self._deletions.pop(day, None)
         self._closed.discard(day)
         self._forget_rows()

@@ -19,6 +19,7 @@ from pathlib import Path
 import orjson
 
 from aggregator.store import Store, statement
+from collector.folders import sync_folder
 from collector.spool import connect, transaction
 
 FILE_NAME = "drainer.sqlite"
@@ -49,6 +50,7 @@ class Record:
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._connection = connect(file)
         self._connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT")
+        sync_folder(folder)
 
     def days(self) -> list[tuple[date, str]]:
         """The (day, time zone) pairs of which rows are being deleted."""
@@ -84,6 +86,20 @@ class Record:
         """Events that were withdrawn, but for those that are being deleted now."""
         found = self._connection.execute("SELECT events FROM ledger WHERE outcome = 'withdrawn'").fetchone()
         return 0 if found is None else int(found[0])
+
+    def check(self) -> None:
+        """Reads all of it; raises `sqlite3.Error` or `ValueError` where it is damaged. It is small."""
+        told = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if told != "ok":
+            raise ValueError(told)
+        for day in self.days():
+            self.rows(*day)
+        self.total()
+
+    def restore(self, withdrawn: int) -> None:
+        """Begins with so many events withdrawn, as an earlier record had them."""
+        with transaction(self._connection):
+            self._connection.execute("INSERT OR REPLACE INTO ledger VALUES ('withdrawn', ?)", (withdrawn,))
 
     def close(self) -> None:
         self._connection.close()

@@ -3,7 +3,7 @@
 The map, in the order that the data takes:
 
 - `settings` (with `toml_table`): footfall.toml and the environment, frozen. `clock`, `days`, `calendar`: instants and
-  local days.
+  local days. `zones`: the time zone that a site's days are counted in, and when a changed one takes effect.
 - `beacon/`: the script that a page loads, which sends the events.
 - `server`: the workers. `app`: one worker. `endpoints`, `bulk`: HTTP in and out. `body`: bodies within bounds.
   `withdrawal`: the request to delete a visitor's open rows.
@@ -15,9 +15,11 @@ The map, in the order that the data takes:
   - `keys`: the day's key, and the tokens it makes.
 - `event`: exactly what may be stored.
 - `committer`, `spool`: group commit to the durable queue on local disk. Only then comes the 202.
-  `arrivals`: the last request of each site, for a page that waits for the first.
+  `damage`: whether a spool file is damaged. `salvage` (with `sqlite_image`): what can be read of one into a fresh file.
+  `expiry`: what waits past the fail-safe goes. `arrivals`: each site's last request, for a page that waits for one.
 
-Beside the way: `fault` (faults that a person can mend), `startup` (what is looked at before anything runs), `process`
-(no core dumps), `supervisor` (keeps processes running), `ingest_token` (tokens for `/api/events`), `data/` (the country
-file and how it is built), `policy/` (what is collected, told to visitors, and the opt-out).
+Beside the way: `fault` (faults that a person can mend), `folders` (names that outlive a power cut), `startup` (what is
+looked at before anything runs), `process` (no core dumps), `supervisor` (keeps processes running), `ingest_token`
+(tokens for `/api/events`), `data/` (the country file and how it is built), `policy/` (what is collected, told to
+visitors, and the opt-out).
 """

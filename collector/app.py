@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable
 
 from starlette.applications import Starlette
@@ -26,6 +27,12 @@ from collector.places import Places
 from collector.policy import endpoint as policy
 from collector.settings import Settings
 from collector.withdrawal import WithdrawalEndpoint
+from collector.zones import Zones, declare
+
+log = logging.getLogger(__name__)
+
+# A full disk may have room again; and what was remembered by another worker is looked at.
+ZONES_EVERY_S = 2.0
 
 
 class App:
@@ -41,7 +48,7 @@ class App:
         self._keys = Keys(settings.privacy.key_dir, settings.privacy.grace_minutes * 60, clock)
         countries = Countries(settings.collector.country_file)
         places = Places(countries, settings.collector.trusted_proxies)
-        self._parts = Parts(places, Clients(), self._keys)
+        self._parts = Parts(places, Clients(), self._keys, zones=Zones(settings.collector.spool_dir))
         self._event: EventEndpoint | None = None
         self._rest = Starlette(lifespan=self._life, exception_handlers={HTTPException: _tell})
         self._rest.router.redirect_slashes = False
@@ -72,10 +79,27 @@ class App:
                 Route("/readyz", HealthEndpoint(committer, readiness=True), methods=["GET"]),
             ]
         )
-        sweeping = asyncio.create_task(bodies.sweep())
+        has_declared = await asyncio.to_thread(self._has_declared_zones)
+        tasks = [asyncio.create_task(bodies.sweep()), asyncio.create_task(self._follow_zones(has_declared))]
         yield
-        sweeping.cancel()
+        for task in tasks:
+            task.cancel()
         await committer.close()
+
+    async def _follow_zones(self, has_declared: bool) -> None:
+        while True:
+            self._parts.zones.refresh()
+            await asyncio.sleep(ZONES_EVERY_S)
+            has_declared = has_declared or await asyncio.to_thread(self._has_declared_zones)
+
+    def _has_declared_zones(self) -> bool:
+        """Remembers the sites' time zones; where that cannot be written, what was remembered before goes on."""
+        try:
+            declare(self._settings.collector.spool_dir, self._settings.sites.values(), self._clock.wall())
+        except OSError as fault:
+            log.error("cannot remember the sites' time zones: %s; trying again", fault.strerror)
+            return False
+        return True
 
 
 async def _tell(request: Request, error: Exception) -> Response:

@@ -25,10 +25,13 @@ from collector.endpoints import JSON, UNAVAILABLE, Answer, Collecting, Scope, Se
 from collector.hit import BadRequest, bulk_fields, server_hit_of
 from collector.pipeline import Dropped, event_of
 from collector.settings import IngestToken, Settings, Site
-from collector.spool import Counted, Group, SpoolError, answer_to
+from collector.spool import ANSWER_LIFE_S, Counted, Group, SpoolError, answer_to
 
 # A bulk body may be so many times larger than one event's: 4 MiB with the default of 64 KiB.
 BULK_FACTOR = 64
+# Requests that one worker reads at once, each with some 30 MB for a body of 4 MiB while it is parsed. Whoever comes
+# beyond these is not read meanwhile: it waits at its own end of the connection.
+AT_ONCE = 8
 MAX_KEY_BYTES = 255
 MAX_TOLD_FAULTS = 100
 # Derive so many events between two looks at other requests: about 5 ms.
@@ -58,6 +61,7 @@ class BulkEndpoint:
     def __init__(self, collecting: Collecting) -> None:
         self._collecting = collecting
         self._tokens = tokens_of(collecting.settings)
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = headers_of(scope)
@@ -69,17 +73,24 @@ class BulkEndpoint:
         await respond(send, 202, [(b"footfall", b"accepted"), JSON], body)
 
     async def _taken(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        collecting = self._collecting
         site, token = self._sender(headers)
+        async with self._turns:
+            return await self._answered(headers, receive, site, token)
+
+    async def _answered(
+        self, headers: Mapping[bytes, bytes], receive: Receive, site: Site, token: IngestToken
+    ) -> bytes:
+        collecting = self._collecting
         body = await collecting.bodies.read(
             receive, headers, BULK_FACTOR * collecting.settings.collector.max_body_bytes
         )
+        collecting.committer.admit()
         key = _idempotency_key(headers, token)
         if key is None:
             return await self._committed(site, token, body, None)
         folder = collecting.settings.collector.spool_dir
         async with _one_at_a_time(folder, key):
-            known = await asyncio.to_thread(answer_to, folder, key, collecting.clock.wall())
+            known = await asyncio.to_thread(answer_to, folder, key, collecting.committer.ages.earliest(ANSWER_LIFE_S))
             return known if known is not None else await self._committed(site, token, body, key)
 
     def _sender(self, headers: Mapping[bytes, bytes]) -> tuple[Site, IngestToken]:
@@ -114,16 +125,16 @@ class BulkEndpoint:
         if hit.site != site.domain:
             raise BadRequest("d", "must be the site of the token")
         event = event_of(hit, site, self._collecting.parts)
-        day = day_of(hit.at, site.timezone)
+        day, iso, timezone = self._collecting.parts.zones.day(site, hit.at)
         arrivals = self._collecting.parts.arrivals
         if isinstance(event, Dropped):
             arrivals.note(site, round(now, 3), "dropped", event.reason)
             tally.dropped[event.reason] += 1
-            tally.group.count(Counted(day.isoformat(), site.domain, "dropped", event.reason))
+            tally.group.count(Counted(iso, site.domain, "dropped", event.reason))
             return
         arrivals.note(site, round(now, 3), "accepted", "")
         tally.accepted += 1
-        tally.group.add(day, site.timezone, event.line())
+        tally.group.add(day, timezone, event.line())
         tally.group.count(Counted(event.day, site.domain, "accepted", ""))
 
 
@@ -151,9 +162,12 @@ def _idempotency_key(headers: Mapping[bytes, bytes], token: IngestToken) -> byte
 
 @asynccontextmanager
 async def _one_at_a_time(folder: Path, key: bytes) -> AsyncIterator[None]:
-    """Two requests with one key, on any workers of this machine, go one after the other."""
+    """Two requests with one key, on any workers of this machine, go one after the other. Raises `SpoolError`."""
     file = folder / f"idempotency-{key[0] % LOCKS}.lock"
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SpoolError(f"cannot make or open {file.name}: {error.strerror}") from error
     try:
         # Asked for again and again, not waited for: threads that wait here could be all that the holder needs.
         while not _is_locked(descriptor):  # noqa: ASYNC110  another process holds it: no event of ours tells
@@ -175,6 +189,6 @@ async def _tell_fault(send: Send, answer: Answer) -> None:
     headers = [(b"footfall", answer.footfall), JSON]
     if answer.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    if answer == UNAVAILABLE:
+    if answer.status == UNAVAILABLE.status:
         headers.append((b"retry-after", b"5"))
     await respond(send, answer.status, headers, orjson.dumps({"error": answer.sentence}))

@@ -15,7 +15,7 @@ import orjson
 from collector.body import Bodies, Receive, Refused
 from collector.calendar import local_day
 from collector.clock import Clock
-from collector.committer import Committer
+from collector.committer import BusyError, Committer
 from collector.hit import BadRequest, Hit, event_fields, hit_of, pixel_fields
 from collector.pipeline import Dropped, Parts, event_of
 from collector.settings import Settings
@@ -60,6 +60,7 @@ class Answer:
 ACCEPTED = Answer(202, b"accepted")
 UNKNOWN_SITE = Answer(404, b"invalid; field=d", "d: is not a site of this collector")
 UNAVAILABLE = Answer(503, b"unavailable", "cannot store durably now; send it again later")
+BUSY = Answer(503, b"unavailable; reason=busy", "too many requests are waiting to be stored; send it again later")
 
 
 # What an accepted event is told, but for the headers that depend on its page.
@@ -96,10 +97,11 @@ class Collecting:
             raise
         if isinstance(event, Dropped):
             self.parts.arrivals.note(site, hit.at, "dropped", event.reason)
-            self.count(site.domain, site.timezone, hit.at, "dropped", event.reason)
+            counted = Counted(self.parts.zones.day(site, hit.at).iso, site.domain, "dropped", event.reason)
+            self.committer.group().count(counted)
             return Answer(202, b"dropped; reason=" + event.reason.encode())
         group = self.committer.group()
-        group.add(local_day(hit.at, site.timezone).day, site.timezone, event.line())
+        group.add(self.parts.zones.day(site, hit.at).day, event.timezone, event.line())
         group.count(Counted(event.day, site.domain, "accepted", ""))
         self.parts.arrivals.note(site, hit.at, "accepted", "")
         return ACCEPTED
@@ -131,6 +133,7 @@ class EventEndpoint:
             return
         try:
             body = await collecting.bodies.read(receive, headers, collecting.settings.collector.max_body_bytes)
+            collecting.committer.admit()  # Before anything is parsed. A body left unread would cost the connection.
             at = collecting.clock.wall()
             hit = hit_of(event_fields(body), at=at, address=peer_of(scope), headers=headers)
             answer = collecting.decide(hit)
@@ -153,6 +156,7 @@ class PixelEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         collecting, headers = self._collecting, headers_of(scope)
         try:
+            collecting.committer.admit()
             fields = pixel_fields(scope["query_string"], headers.get(b"referer"))
             at = collecting.clock.wall()
             answer = await collecting.take(hit_of(fields, at=at, address=peer_of(scope), headers=headers))
@@ -163,6 +167,8 @@ class PixelEndpoint:
 
 async def fault_answer(collecting: Collecting, fault: Refused | BadRequest | SpoolError) -> Answer:
     """The answer to a request that was not taken, counted where the spool still can."""
+    if isinstance(fault, BusyError):
+        return BUSY
     try:
         if isinstance(fault, BadRequest):
             return await collecting.refuse(400, fault.field, str(fault))

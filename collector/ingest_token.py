@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 
 from collector.fault import Fault
+from collector.folders import sync_folder
 
 try:
     import tomlkit
@@ -85,3 +86,4 @@ def _replace(config: Path, text: str) -> None:
         os.fsync(out.fileno())
     draft.chmod(file.stat().st_mode & 0o777)
     draft.replace(file)
+    sync_folder(file.parent)

@@ -6,23 +6,27 @@ Promises (P3, P11):
   that tokens of two keys are never compared.
 - A key lives in one file of `key_dir`, which must be memory-backed (tmpfs or ramfs), mode 0600,
   mapped and locked into memory. All workers of a machine share it.
-- Each worker destroys keys by its own clock once the day plus grace is over in that zone, sealed
+- Each worker destroys keys by its own clocks once the day plus grace is over in that zone, sealed
   or not. The key of a day already over when its first event came waits for the seal that follows
-  (the aggregator calls `destroy`), and for `FAIL_SAFE_S` at most.
+  (the aggregator calls `destroy`), and for `FAIL_SAFE_S` at most. A wall clock that is set back lets no
+  key live on: its file also says when it was made by the boot clock, and no key gets more of that time.
+  One that is set forward ends keys early, and tokens of one day are then of two generations.
 - Destroying overwrites the mapped file before unlinking it, so that no process still holds the
   bytes. A token is given out only if the key was alive after it was computed.
 
-A file is `alive (1) | key (32) | generation (8, little-endian)`.
+A file is `alive (1) | key (32) | generation (8, little-endian) | born (8, a double: seconds of the boot clock)`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import mmap
 import os
 import secrets
-from collections.abc import Iterator
+import struct
+from collections.abc import Collection, Iterator
 from datetime import date
 from hashlib import blake2b
 from pathlib import Path
@@ -34,10 +38,14 @@ from collector.days import day_of, ends_at
 from collector.fault import Fault
 
 KEY_BYTES = 32
-SIZE = 1 + KEY_BYTES + 8
+BORN = struct.Struct("<d")
+BORN_AT = 1 + KEY_BYTES + 8
+SIZE = BORN_AT + BORN.size
 ALIVE = b"\x01"
 # The open day's own fail-safe (design.md section 9): no key outlives the events that it made.
 FAIL_SAFE_S = 3 * 86_400.0
+# A wall clock that NTP slews gains or loses 43 s a day on the boot clock at most (500 ppm, RFC 5905).
+SLEWED_S = 120.0
 MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -62,12 +70,17 @@ class Key:
         self.file = file
         descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            self._map = mmap.mmap(descriptor, SIZE)
+            # A key of the version before has nothing behind its generation.
+            size = os.fstat(descriptor).st_size
+            if size < BORN_AT:  # Cut off: it is no key any more, and a new generation begins.
+                file.unlink(missing_ok=True)
+                raise FileNotFoundError(f"the key file {file.name} is cut off")
+            self._map = mmap.mmap(descriptor, size)
         finally:
             os.close(descriptor)
         _lock_in_memory(self._map)
         self._bytes = memoryview(self._map)[1 : 1 + KEY_BYTES]
-        self.generation = int.from_bytes(self._map[1 + KEY_BYTES : SIZE], "little")
+        self.generation = int.from_bytes(self._map[1 + KEY_BYTES : BORN_AT], "little")
 
     @property
     def is_alive(self) -> bool:
@@ -86,7 +99,7 @@ class Key:
     def destroy(self) -> None:
         """Overwrites the key for every process that maps it, then removes its file."""
         self._map[:1] = b"\0"
-        self._map[1:SIZE] = bytes(SIZE - 1)
+        self._map[1:] = bytes(len(self._map) - 1)
         with contextlib.suppress(FileNotFoundError):
             self.file.unlink()
 
@@ -110,18 +123,18 @@ class Keys:
             self._open.pop((day, timezone), None)
 
     def living(
-        self, timezone: str, site: str, host: str, network: str, user_agent: str
-    ) -> Iterator[tuple[date, Tokens]]:
-        """Each day of the time zone whose key lives here, with the tokens under it; makes no key."""
+        self, timezones: Collection[str], site: str, host: str, network: str, user_agent: str
+    ) -> Iterator[tuple[date, str, Tokens]]:
+        """Each day of these time zones whose key lives here, with the tokens under it; makes no key."""
         for day, zone, file in self._files():
-            if zone != timezone:
+            if zone not in timezones:
                 continue
             with contextlib.suppress(FileNotFoundError):
                 key = self._open.get((day, zone)) or Key(file)
                 tokens = key.tokens(site, host, network, user_agent)
                 if tokens is not None:
                     self._open[day, zone] = key
-                    yield day, tokens
+                    yield day, zone, tokens
 
     def destroy(self, day: date, timezone: str) -> None:
         """Destroys the key of one day, if there is one."""
@@ -173,7 +186,8 @@ class Keys:
         draft = file.with_name(f".{secrets.token_hex(8)}")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            os.write(descriptor, ALIVE + secrets.token_bytes(KEY_BYTES) + _generation())
+            born = BORN.pack(self._clock.boot())
+            os.write(descriptor, ALIVE + secrets.token_bytes(KEY_BYTES) + _generation() + born)
             os.utime(draft, times=(self._clock.wall(), self._clock.wall()))
             with contextlib.suppress(FileExistsError):
                 os.link(draft, file)
@@ -189,9 +203,9 @@ class Keys:
     def _is_overdue(self, day: date, timezone: str, file: Path, now: float) -> bool:
         with contextlib.suppress(FileNotFoundError):
             born = file.stat().st_mtime
-            if day_of(born, timezone) <= day:
-                return now >= ends_at(day, timezone) + self._grace_s
-            return now >= born + FAIL_SAFE_S
+            is_of_its_day = day_of(born, timezone) <= day
+            due_at = ends_at(day, timezone) + self._grace_s if is_of_its_day else born + FAIL_SAFE_S
+            return now >= due_at or self._clock.boot() >= _born_by_boot_clock(file) + due_at - born + SLEWED_S
         return False
 
 
@@ -230,6 +244,12 @@ def file_system_of(folder: Path) -> str:
 
 def _file_name(day: date, timezone: str) -> str:
     return f"{day.isoformat()}@{quote(timezone, safe='')}"
+
+
+def _born_by_boot_clock(file: Path) -> float:
+    """Seconds of the boot clock; infinite where the version before made the key, and did not say."""
+    written = file.read_bytes()[BORN_AT:]
+    return float(BORN.unpack(written)[0]) if len(written) == BORN.size else math.inf
 
 
 def _generation() -> bytes:

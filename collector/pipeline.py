@@ -14,7 +14,6 @@ from datetime import date
 from functools import lru_cache
 
 from collector.arrivals import Arrivals
-from collector.calendar import local_day
 from collector.client import Clients, hints_of, language_of, screen_of
 from collector.consent import refusal_of as consent_refusal_of
 from collector.event import Event, Kind
@@ -26,6 +25,7 @@ from collector.places import Place, Places
 from collector.refuse import refusal_of as client_refusal_of
 from collector.settings import Site, is_development
 from collector.source import Origin, origin_of
+from collector.zones import Zones
 
 KINDS: dict[str, Kind] = {"pageview": "view", "engagement": "leave"}
 # All addresses that a server asserts are one network, unless its token may vouch for them.
@@ -43,6 +43,7 @@ class Parts:
     keys: Keys
     pages: Pages = field(default_factory=Pages)
     arrivals: Arrivals = field(default_factory=Arrivals)
+    zones: Zones = field(default_factory=Zones)
 
 
 @dataclass(slots=True)
@@ -174,10 +175,10 @@ def event_of(hit: Hit, site: Site, parts: Parts) -> Event | Dropped:
         raise BadRequest("u", str(error)) from None
     if site.is_development and not is_development(page.hostname):
         return Dropped("foreign_page")
-    day, iso = local_day(hit.at, site.timezone)
+    day, iso, timezone = parts.zones.day(site, hit.at)
     kind = KINDS.get(hit.name, "event")
     name = scrubbed(hit.name, MAX_NAME_CHARS) if kind == "event" else ""
-    event = Event(iso, site.timezone, site.domain, hit.at, kind, name, hit.engaged_ms, hit.scroll)
+    event = Event(iso, timezone, site.domain, hit.at, kind, name, hit.engaged_ms, hit.scroll)
     draft = Draft(hit, site, day, page, event)
     for put in PUTS:
         put(draft, parts)

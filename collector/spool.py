@@ -8,12 +8,15 @@ Promises:
   exclusive flock. A file whose worker died is taken over by the next.
 - What a drainer deletes is overwritten (secure delete), in the file and, by a truncating
   checkpoint, in the write-ahead log.
+- A damaged file is left alone with a note (`collector.damage`), and the next free one is taken: nothing is written
+  into a file of which it is not known what else it has lost. The drainer saves what can be read of it.
 
-Format (version 1), SQLite in WAL mode with `synchronous=FULL`:
+Format (version 2), SQLite in WAL mode with `synchronous=FULL`:
 
-- `rows(id, day, timezone, committed_at, events, version, lines)`: one row per commit and (day, time
+- `rows(id, day, timezone, committed_at, events, version, lines, crc)`: one row per commit and (day, time
   zone); `lines` are `events` JSON objects, one per line, each the columns of `open_events` without
-  `batch`, `position` and `inserted`.
+  `batch`, `position` and `inserted`; `crc` is the CRC-32 of all of it (`row_check`), NULL in rows of version 1.
+  An `id` is never used twice, not even after the file has lost some: batches are named by it.
 - `counters(day, site, outcome, reason, requests, changed)`: how often a request had that outcome, and the
   number of the commit that last changed it.
 - `ledger(outcome, events)`: what became of rows that are gone: drained, late, expired, quarantined.
@@ -23,8 +26,9 @@ Format (version 1), SQLite in WAL mode with `synchronous=FULL`:
 - `withdrawals(id, day, timezone, site, generation, visitor, at, committed_at)`: whose open rows are to be deleted, as
   far as they were received by `at`; equal ones are one. The drainer deletes each when it has carried it out.
 - `arrivals(site, at, outcome, reason, behind_one_network, changed)`: each site's last request, kept 24 hours.
-- `facts(name, value)`: the spool's random `identity`, the last `heartbeat` (Unix seconds), and in `commits` how many
-  commits there had been when arrivals were last forgotten, so that a number is never used again.
+- `facts(name, value)`: the spool's random `identity` (a second time in `spool-N.lock`), the last `heartbeat` (Unix
+  seconds), and in `commits` how many commits there had been when arrivals were last forgotten, so that a number is
+  never used again.
 """
 
 from __future__ import annotations
@@ -36,15 +40,28 @@ import os
 import secrets
 import sqlite3
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from collector.damage import (
+    STRANGE,
+    fault_of,
+    is_damage,
+    is_damaged,
+    note_damage,
+    owner_of,
+    remember_owner,
+    remove_set_aside,
+)
 from collector.fault import Fault
+from collector.folders import make_folder, sync_folder
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # SQLite waits so long for the other writer (worker or drainer) of a file before a commit fails.
 BUSY_TIMEOUT_S = 10.0
 # A row is what a drainer can take whole into one batch of 200,000 events or 128 MiB.
@@ -61,7 +78,7 @@ PROVEN_BYTES = 65_536
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (
     id INTEGER PRIMARY KEY AUTOINCREMENT, day TEXT NOT NULL, timezone TEXT NOT NULL, committed_at REAL NOT NULL,
-    events INTEGER NOT NULL, version INTEGER NOT NULL, lines BLOB NOT NULL);
+    events INTEGER NOT NULL, version INTEGER NOT NULL, lines BLOB NOT NULL, crc INTEGER);
 CREATE TABLE IF NOT EXISTS counters (
     day TEXT NOT NULL, site TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL, requests INTEGER NOT NULL,
     changed INTEGER NOT NULL, PRIMARY KEY (day, site, outcome, reason)) WITHOUT ROWID;
@@ -89,12 +106,23 @@ SELECT coalesce(max(number), 0) FROM (SELECT max(changed) AS number FROM counter
     UNION ALL SELECT max(changed) FROM arrivals UNION ALL SELECT value FROM facts WHERE name = 'commits')
 """
 
+# More than any log of a file ever holds.
+SKIPPED_ROWS = 1 << 32
+FIRST_ROW = "SELECT committed_at, id FROM rows ORDER BY id LIMIT 1"
+NEW_ROW = (
+    "INSERT INTO rows (id, day, timezone, committed_at, events, version, lines, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
 Outcome = Literal["accepted", "dropped", "invalid"]
 Gone = Literal["drained", "late", "expired", "quarantined"]
 
 
 class SpoolError(Fault):
     """The group could not be made durable: nothing of it was acknowledged and nothing of it is kept."""
+
+
+class SpoolDamagedError(SpoolError):
+    """The file is damaged: it has a note, and the drainer will save what can be read."""
 
 
 class SpoolFullError(SpoolError):
@@ -162,6 +190,69 @@ class Group:
             self.withdrawals[withdrawn] = max(asked_at, self.withdrawals.get(withdrawn, asked_at))
 
 
+def row_check(row: int, day: str, timezone: str, committed_at: float, events: int, lines: bytes) -> int:
+    """CRC-32 of a row, its id included: a disk that flips a bit leaves SQLite's page whole. 1 us for 1 KB."""
+    return zlib.crc32(lines, zlib.crc32(f"{row} {day} {timezone} {committed_at!r} {events}".encode()))
+
+
+def last_row(connection: sqlite3.Connection) -> int:
+    """The greatest id that a row ever had here, 0 before the first."""
+    found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'rows'").fetchone()
+    return 0 if found is None else int(found[0])
+
+
+def renew(connection: sqlite3.Connection) -> None:
+    """Makes what is missing, of a new file or of one of an earlier version, in one transaction; raises where it can't.
+
+    A drainer sees the file made or not made.
+    """
+    with transaction(connection):
+        check_tables(connection)
+        for statement in SCHEMA.split(";"):
+            connection.execute(statement)
+        if ("rows", "crc") not in _columns(connection):
+            connection.execute("ALTER TABLE rows ADD COLUMN crc INTEGER")
+        connection.execute("INSERT OR IGNORE INTO facts VALUES ('identity', ?)", (secrets.randbits(63),))
+
+
+def is_renewed(connection: sqlite3.Connection) -> bool:
+    """Whether nothing is missing."""
+    return check_tables(connection) == _columns_made()
+
+
+def check_tables(connection: sqlite3.Connection) -> frozenset[tuple[str, str]]:
+    """The columns by table; raises `sqlite3.DatabaseError` where there are others than `SCHEMA` makes.
+
+    A table whose name was flipped would else be taken for a missing one, and made anew beside its rows.
+    """
+    found = _columns(connection)
+    if found - _columns_made():
+        raise sqlite3.DatabaseError(f"{STRANGE}: it has other tables than it was made with")
+    return found
+
+
+def _columns(connection: sqlite3.Connection) -> frozenset[tuple[str, str]]:
+    found = connection.execute(
+        "SELECT m.name, c.name FROM sqlite_master AS m, pragma_table_info(m.name) AS c WHERE m.type = 'table'"
+    )
+    return frozenset((str(table), str(column)) for table, column in found)
+
+
+@cache
+def _columns_made() -> frozenset[tuple[str, str]]:
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(SCHEMA)
+        return _columns(connection)
+
+
+def skip_rows(connection: sqlite3.Connection, last: int) -> None:
+    """No row gets an id up to `last` from here on."""
+    with transaction(connection):
+        last = max(last, last_row(connection))
+        connection.execute("DELETE FROM sqlite_sequence WHERE name = 'rows'")
+        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('rows', ?)", (last,))
+
+
 def connect(file: Path) -> sqlite3.Connection:
     """A connection with the spool's durability settings; usable by worker and drainer alike."""
     connection = sqlite3.connect(file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
@@ -212,16 +303,17 @@ class Spool:
         self.file = file
         self._lock = lock
         self._max_bytes = max_bytes
+        log = file.with_name(file.name + "-wal")
+        is_unclean = log.exists() and log.stat().st_size > 0
         self._connection = connect(file)
-        # In one transaction: a drainer sees the file made or not made.
-        identity = secrets.randbits(63)
-        self._connection.executescript(
-            f"BEGIN IMMEDIATE; {SCHEMA} INSERT OR IGNORE INTO facts VALUES ('identity', {identity}); COMMIT"
-        )
+        renew(self._connection)
+        remember_owner(lock, self._identity())
+        if is_unclean:  # Its log may have lost its end without a trace, and so rows that the store has.
+            skip_rows(self._connection, last_row(self._connection) + SKIPPED_ROWS)
         self._commits = int(self._connection.execute(LAST_COMMITS).fetchone()[0])
         self._page_bytes = int(self._connection.execute("PRAGMA page_size").fetchone()[0])
         self.has_room_for_withdrawals = self._has_room_for_withdrawals()
-        _sync_folder(file.parent)
+        sync_folder(file.parent)
 
     def commit(self, group: Group, now: float) -> None:
         """Makes `group` durable; raises `SpoolFullError` or `SpoolError`, and then nothing of it is kept."""
@@ -229,10 +321,8 @@ class Spool:
             if group.lines or group.withdrawals:
                 self._refuse_at_limit()
             with transaction(self._connection):
-                self._connection.executemany(
-                    "INSERT INTO rows (day, timezone, committed_at, events, version, lines) VALUES (?, ?, ?, ?, ?, ?)",
-                    _rows(group, now),
-                )
+                if group.lines:
+                    self._connection.executemany(NEW_ROW, _rows(group, now, last_row(self._connection)))
                 self._connection.executemany(
                     "INSERT INTO counters VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
                     " SET requests = requests + excluded.requests, changed = excluded.changed",
@@ -272,16 +362,31 @@ class Spool:
             [(site, *arrived, self._commits + 1) for site, arrived in group.arrivals.items()],
         )
 
-    def beat(self, now: float) -> None:
-        """Commits the worker's heartbeat: every group answered before `now` is in the file by then."""
+    def _identity(self) -> int:
+        """As the file has it, which the lock's file must confirm."""
+        identity = int(self._connection.execute("SELECT value FROM facts WHERE name = 'identity'").fetchone()[0])
+        owner = owner_of(self.file)
+        if owner is not None and owner.identity != identity:
+            note_damage(self.file, "it has another identity than its lock remembers")
+            raise SpoolDamagedError(f"the spool {self.file.name} is damaged")
+        return identity
+
+    def beat(self, now: float, earliest: float | None = None) -> None:
+        """Commits the worker's heartbeat: every group answered before `now` is in the file by then.
+
+        What is forgotten after a time goes by `earliest`: the least that it may be now (`collector.clock.Ages`).
+        """
+        earliest = now if earliest is None else earliest
+        if is_damaged(self.file):  # The drainer found it, and waits for the lock.
+            raise SpoolDamagedError(f"the spool {self.file.name} is damaged")
         try:
             with transaction(self._connection):
                 self._connection.execute("INSERT OR REPLACE INTO facts VALUES ('heartbeat', ?)", (now,))
-                self._connection.execute("DELETE FROM answers WHERE at < ?", (now - ANSWER_LIFE_S,))
+                self._connection.execute("DELETE FROM answers WHERE at < ?", (earliest - ANSWER_LIFE_S,))
                 forgotten = self._connection.execute("DELETE FROM arrivals WHERE at < ?", (now - ANSWER_LIFE_S,))
                 if forgotten.rowcount:
                     self._connection.execute("INSERT OR REPLACE INTO facts VALUES ('commits', ?)", (self._commits,))
-                self._connection.execute("DELETE FROM withdrawals WHERE at < ?", (now - WITHDRAWAL_LIFE_S,))
+                self._connection.execute("DELETE FROM withdrawals WHERE at < ?", (earliest - WITHDRAWAL_LIFE_S,))
             self.has_room_for_withdrawals = self._has_room_for_withdrawals()
         except sqlite3.Error as error:
             raise _fault(self.file, error) from error
@@ -299,28 +404,44 @@ class Spool:
         except sqlite3.Error as error:
             raise _fault(self.file, error) from error
 
-    def expire(self, before: float) -> int:
-        """Deletes rows committed before `before`, for when no drainer comes; returns the events counted as expired."""
+    def last_row(self) -> int:
+        """The id of the newest row; 0 without any."""
         try:
-            oldest = self._connection.execute("SELECT committed_at FROM rows ORDER BY id LIMIT 1").fetchone()
-            if oldest is None or oldest[0] >= before:  # Ids grow with time, so one look is enough.
+            return int(self._connection.execute("SELECT coalesce(max(id), 0) FROM rows").fetchone()[0])
+        except sqlite3.Error as error:
+            raise _fault(self.file, error) from error
+
+    def expire(self, before: float, through: int = 0, *, thoroughly: bool = False) -> int:
+        """Deletes rows committed before `before`, and all up to the id `through`, for when no drainer comes.
+
+        Returns the events counted as expired. It looks at the oldest id first, as ids grow with time, and only
+        `thoroughly` at all the rows, because the clock may have been set back between two.
+        """
+        first = "SELECT min(committed_at), min(id) FROM rows" if thoroughly else FIRST_ROW
+        try:
+            committed_at, row = self._connection.execute(first).fetchone() or (None, None)
+            if row is None or committed_at is None or (committed_at >= before and row > through):
+                remove_set_aside(self.file.parent, before)
                 return 0
             with transaction(self._connection):
                 # Rows that a batch names may be in the store already: only the drainer can tell, so it ends them.
                 condition = (
-                    "committed_at < ? AND NOT EXISTS (SELECT 1 FROM batches AS b WHERE b.day = rows.day"
+                    "(committed_at < ? OR id <= ?) AND NOT EXISTS (SELECT 1 FROM batches AS b WHERE b.day = rows.day"
                     " AND b.timezone = rows.timezone AND rows.id BETWEEN b.first AND b.last)"
                 )
                 events = self._connection.execute(
-                    f"SELECT sum(events) FROM rows WHERE {condition}", (before,)
+                    f"SELECT sum(events) FROM rows WHERE {condition}", (before, through)
                 ).fetchone()[0]
                 if events:
-                    self._connection.execute(f"DELETE FROM rows WHERE {condition}", (before,))
+                    self._connection.execute(f"DELETE FROM rows WHERE {condition}", (before, through))
                     move_ledger(self._connection, "expired", events)
             if events:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            remove_set_aside(self.file.parent, before)
         except sqlite3.Error as error:
             raise _fault(self.file, error) from error
+        except OSError as error:
+            raise _os_fault(f"remove a damaged spool beside {self.file.name}", error) from error
         return events or 0
 
     def used_bytes(self) -> int:
@@ -347,25 +468,40 @@ class Spool:
 def open_spool(folder: Path, max_bytes: int, *, skip: frozenset[Path] = frozenset()) -> Spool:
     """The first free file of `folder`; `skip` names files that have failed this worker. Raises `SpoolError`."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise _os_fault(f"make the spool folder {folder}", error) from error
     for number in range(MAX_FILES):
         file = folder / f"spool-{number}.sqlite"
-        if file in skip:
+        if file in skip or is_damaged(file):
             continue
         lock = locked(file)
         if lock is None:
             continue
         try:
-            return Spool(file, lock, max_bytes)
-        except sqlite3.Error as error:
+            return _opened(file, lock, max_bytes)
+        except SpoolDamagedError:
             os.close(lock)
-            raise _fault(file, error) from error
-        except OSError as error:
+        except BaseException:
             os.close(lock)
-            raise _os_fault(f"make the spool {file.name}", error) from error
+            raise
     raise SpoolError(f"all {MAX_FILES} spool files of {folder} are taken")
+
+
+def _opened(file: Path, lock: int, max_bytes: int) -> Spool:
+    """Raises `SpoolDamagedError` where it is damaged, and `SpoolError` where it cannot be made or opened otherwise."""
+    if is_damaged(file):  # Noted by who had the lock a moment ago.
+        raise SpoolDamagedError(f"the spool {file.name} is damaged")
+    try:
+        fault = fault_of(file)
+        if fault is not None:
+            note_damage(file, fault)
+            raise SpoolDamagedError(f"the spool {file.name} is damaged")
+        return Spool(file, lock, max_bytes)
+    except sqlite3.Error as error:
+        raise _fault(file, error) from error
+    except OSError as error:
+        raise _os_fault(f"make the spool {file.name}", error) from error
 
 
 def locked(file: Path) -> int | None:
@@ -389,11 +525,17 @@ def locked(file: Path) -> int | None:
 def answer_to(folder: Path, key: bytes, now: float) -> bytes | None:
     """The answer already given to an idempotency key by any worker of this folder within 24 hours.
 
-    Raises `SpoolError` where one of the files cannot be read: whether it was answered is not known then.
+    Raises `SpoolError` where a file, or the folder, cannot be read: nobody knows then whether it was answered.
     """
-    for file in sorted(folder.glob("spool-*.sqlite")):
+    try:
+        files = sorted(folder.glob("spool-*.sqlite"))
+    except OSError as error:
+        raise _os_fault(f"look into the spool folder {folder}", error) from error
+    for file in files:
         try:
-            with contextlib.closing(connect(file)) as connection:
+            # For reading alone: who else closes a file last empties its log, and nobody knows yet whether it is whole.
+            uri = f"{file.absolute().as_uri()}?mode=ro"
+            with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as connection:
                 found = connection.execute(
                     "SELECT answer FROM answers WHERE key = ? AND at >= ?", (key, now - ANSWER_LIFE_S)
                 ).fetchone()
@@ -406,18 +548,36 @@ def answer_to(folder: Path, key: bytes, now: float) -> bytes | None:
     return None
 
 
-def _rows(group: Group, now: float) -> Iterable[tuple[str, str, float, int, int, bytes]]:
+Row = tuple[int, str, str, float, int, int, bytes, int]
+
+
+def new_row(row: int, day: str, timezone: str, committed_at: float, events: int, lines: bytes) -> Row:
+    """What `NEW_ROW` takes."""
+    check = row_check(row, day, timezone, committed_at, events, lines)
+    return row, day, timezone, committed_at, events, FORMAT_VERSION, lines, check
+
+
+def _rows(group: Group, now: float, last: int) -> Iterable[Row]:
     for (day, timezone), lines in group.lines.items():
-        if group.events[day, timezone] <= MAX_ROW_EVENTS:
-            yield day.isoformat(), timezone, now, group.events[day, timezone], FORMAT_VERSION, b"".join(lines)
-            continue
-        whole = b"".join(lines).splitlines(keepends=True)
-        for start in range(0, len(whole), MAX_ROW_EVENTS):
-            part = whole[start : start + MAX_ROW_EVENTS]
-            yield day.isoformat(), timezone, now, len(part), FORMAT_VERSION, b"".join(part)
+        for events, part in _parts(b"".join(lines), group.events[day, timezone]):
+            last += 1
+            yield new_row(last, day.isoformat(), timezone, now, events, part)
+
+
+def _parts(lines: bytes, events: int) -> Iterable[tuple[int, bytes]]:
+    if events <= MAX_ROW_EVENTS:
+        yield events, lines
+        return
+    whole = lines.splitlines(keepends=True)
+    for start in range(0, len(whole), MAX_ROW_EVENTS):
+        part = whole[start : start + MAX_ROW_EVENTS]
+        yield len(part), b"".join(part)
 
 
 def _fault(file: Path, error: sqlite3.Error) -> SpoolError:
+    if is_damage(error):
+        note_damage(file, str(error), is_sure=False)
+        return SpoolDamagedError(f"the spool {file.name} is damaged: {error}")
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return SpoolFullError(f"no space left for the spool {file.name}")
     return SpoolError(f"cannot write the spool {file.name}: {error}")
@@ -429,11 +589,3 @@ def _os_fault(tried: str, error: OSError) -> SpoolError:
     return SpoolError(
         f"cannot {tried}: {error.strerror}; see to the disk of collector.spool_dir and to the limit of open files"
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from collector.country import Countries
 from collector.fault import Fault, one_line
+from collector.folders import make_folder
 from collector.keys import prepared_folder
 from collector.settings import Address, Settings
 
@@ -47,7 +48,7 @@ def check_collector(settings: Settings) -> None:
         ) from None
     folder = settings.collector.spool_dir
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise Fault(

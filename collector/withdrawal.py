@@ -1,7 +1,7 @@
 """POST /api/withdraw: deletes the visitor's open rows. Always allowed: no consent, GPC or opt-out is looked at.
 
 The visitor is known by nothing but what an event makes of a request: the token of (site, truncated address, User-Agent)
-under each key that lives on this machine for the site's time zone. Days whose key is gone are over: their rows are
+under each key that lives on this machine for a time zone of the site. Days whose key is gone are over: their rows are
 sealed, or will be within the grace, and nothing can be told apart in them any more. No key is made for it.
 
 The 202 comes after the tokens are on disk and synced, as with an event; the drainer carries the withdrawal out and
@@ -102,8 +102,9 @@ def withdrawals_of(
     if place is None or not agent:
         return {}
     at = round(clock.wall(), 3)  # As an event's time is stored: what came in the same millisecond came before.
-    living = parts.keys.living(site.timezone, site.domain, place.host, place.network, agent.decode("latin-1"))
+    zones = {term.timezone for term in parts.zones.terms(site)}
+    living = parts.keys.living(zones, site.domain, place.host, place.network, agent.decode("latin-1"))
     return {
-        Withdrawn(day.isoformat(), site.timezone, site.domain, tokens.generation, tokens.visitor): at
-        for day, tokens in living
+        Withdrawn(day.isoformat(), timezone, site.domain, tokens.generation, tokens.visitor): at
+        for day, timezone, tokens in living
     }

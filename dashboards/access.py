@@ -90,4 +90,6 @@ def _write_private(file: Path, text: str) -> None:
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as out:
         out.write(text)
+        out.flush()
+        os.fsync(out.fileno())  # Or a power cut leaves the name with nothing, or anything, behind it.
     fresh.replace(file)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 
 from starlette.exceptions import HTTPException
 
 from aggregator.live import LiveView
 from aggregator.store import Store
-from collector import days
 from collector.clock import Clock
 from collector.settings import Settings, Site
+from collector.zones import Zones
 from dashboards.access import Access, People
 from dashboards.question import question_of, single_values, site_of
 from dashboards.stats import Stats, stats
@@ -30,6 +31,7 @@ class Desk:
 
     def __init__(self, settings: Settings, people: People, open_store: Callable[[], Store], clock: Clock) -> None:
         self.settings, self.people, self.clock = settings, people, clock
+        self.zones = Zones(settings.collector.spool_dir)
         self._open_store = open_store
         self._opening = threading.Lock()
         self._opened: tuple[Store, LiveView] | None = None
@@ -40,11 +42,11 @@ class Desk:
         # Asked before whether the site is known: a token of one site does not tell which others there are.
         if "site" in values and not access.may_read(values["site"]):
             raise HTTPException(403, "this token is for another site")
-        site = site_of(values, self.settings)
+        site = self._as_counted(site_of(values, self.settings))
         today = self.today(site)
         question = question_of(values, site, today)
         store, live = self.reading()
-        return stats(store, live, question, today)
+        return stats(store, live, question, today, self.zones)
 
     def site(self, access: Access, domain: str) -> Site:
         """The site at `domain`; 403 for one of others, there or not, and 404 for one that is not there."""
@@ -52,24 +54,28 @@ class Desk:
             raise HTTPException(403)
         if domain not in self.settings.sites:
             raise HTTPException(404)
-        return self.settings.sites[domain]
+        return self._as_counted(self.settings.sites[domain])
 
     def sites(self, access: Access) -> tuple[Site, ...]:
         """All that `access` may read, in the order of the configuration."""
-        return tuple(site for site in self.settings.sites.values() if access.may_read(site.domain))
+        return tuple(self._as_counted(site) for site in self.settings.sites.values() if access.may_read(site.domain))
 
     def today(self, site: Site) -> date:
-        """The day that it is in the site's own time zone."""
-        return days.day_of(self.clock.wall(), site.timezone)
+        """The day that an event of the site counts on now."""
+        return self.zones.day(site, self.clock.wall()).day
+
+    def _as_counted(self, site: Site) -> Site:
+        """`site` with the time zone that it is counted in now: a changed one waits for the end of a day."""
+        return replace(site, timezone=self.zones.day(site, self.clock.wall()).timezone)
 
     def reading(self) -> tuple[Store, LiveView]:
         """The store and the one live view of it. Raises what `Store` raises."""
         with self._opening:
             if self._opened is None:
                 store = self._open_store()
-                self._opened = (store, LiveView(store, self.clock))
+                self._opened = (store, LiveView(store, self.clock, zones=self.zones))
             return self._opened
 
     def probe_store(self) -> None:
         """Returns when the store has answered from its trends. Raises what `Store` raises."""
-        self.reading()[0].query("SELECT day FROM trend LIMIT 0")
+        self.reading()[0].query("SELECT count() FROM (SELECT day FROM trend LIMIT 1)")

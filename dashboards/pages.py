@@ -77,17 +77,17 @@ class Pages:
         store, live = self._desk.reading()
         now, default = live.of(site), DEFAULT
         # Whoever names a period wants to see it, with or without numbers.
-        if not values.keys() & {"period", "from", "to"} and not is_sealed(store, site):
+        if not values.keys() & {"period", "from", "to"} and not is_sealed(store, site, self._desk.zones):
             if now.totals is None:
                 return waiting_page(words, self._desk.settings, site, store)
             default = TODAY
         period = period_of(values, site, now.day, default)
-        answer = stats(store, None, period.question, now.day)
+        answer = stats(store, None, period.question, now.day, self._desk.zones)
         return site_page(words, self._desk.settings, period, answer, now, last_arrival(store, site.domain))
 
     def _waiting(self, site: Site) -> dict[str, object]:
         store, live = self._desk.reading()
-        if live.of(site).totals is not None or is_sealed(store, site):
+        if live.of(site).totals is not None or is_sealed(store, site, self._desk.zones):
             return {"waiting": False}
         return {"waiting": True, "mark": mark_of(store, site)}
 

@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from collector.fault import Fault
+from collector.folders import make_folder, sync_folder
 
 # 256 bits.
 SECRET_BYTES = 32
@@ -80,7 +81,7 @@ class PeopleFile:
 
     def __init__(self, data: Path) -> None:
         self._file = data / "people.sqlite"
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(data)
         self._file.touch(mode=0o600)
         self._file.chmod(0o600)
         with _alone_in(data), self.transaction() as people:
@@ -92,6 +93,7 @@ class PeopleFile:
             for statement in (statement for step in MIGRATIONS[version:] for statement in step):
                 people.execute(statement)
             people.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        sync_folder(data)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

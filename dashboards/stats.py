@@ -19,6 +19,7 @@ from typing import Literal
 
 from aggregator.live import Cell, Live, LiveView, Measures
 from aggregator.store import Store
+from collector.zones import Zones, zone_of
 from dashboards.question import Question
 
 State = Literal["sealed", "fewer than k", "today", "not sealed"]
@@ -66,9 +67,9 @@ class Stats:
     coverage: tuple[Requests, ...]
 
 
-def stats(store: Store, live: LiveView | None, question: Question, today: date) -> Stats:
+def stats(store: Store, live: LiveView | None, question: Question, today: date, zones: Zones | None = None) -> Stats:
     """The answer; `today` is the site's own. Without `live` it is of sealed days alone. Raises what `Store` raises."""
-    days = _days(store, question, today)
+    days = _days(store, question, today, zones or Zones())
     return Stats(
         question,
         total_of(days),
@@ -133,12 +134,21 @@ def _live_as_json(live: Live, question: Question) -> dict[str, object]:
     return told
 
 
-def _days(store: Store, question: Question, today: date) -> tuple[Day, ...]:
-    period = _period(question)
-    sealed = {day for (day,) in store.query(_statement("sealed_days"), {"timezone": question.site.timezone, **period})}
+def _days(store: Store, question: Question, today: date, zones: Zones) -> tuple[Day, ...]:
+    sealed = _sealed(store, question, zones)
     measured = {row[0]: Measures(*row[1:]) for row in store.query(_statement("day_totals"), _of_site(question))}
     asked = [question.first + timedelta(days=after) for after in range((question.last - question.first).days + 1)]
     return tuple(Day(day, _state(day, measured, sealed, today), measured.get(day)) for day in asked)
+
+
+def _sealed(store: Store, question: Question, zones: Zones) -> set[date]:
+    """Each day is asked for in the time zone that the site had on it."""
+    terms = zones.terms(question.site)
+    found: set[date] = set()
+    for timezone in {term.timezone for term in terms}:
+        rows = store.query(_statement("sealed_days"), {"timezone": timezone, **_period(question)})
+        found |= {day for (day,) in rows if zone_of(terms, day) == timezone}
+    return found
 
 
 def _state(day: date, measured: Mapping[date, Measures], sealed: set[date], today: date) -> State:

@@ -12,6 +12,7 @@ from importlib.resources import files
 from aggregator.arrivals import Arrival, has_accepted, last_arrival
 from aggregator.store import Store
 from collector.settings import Settings, Site
+from collector.zones import Zones
 from dashboards.reasons import reason_of
 from dashboards.site_page import is_behind_proxy, seals_at
 from dashboards.snippet import collector_url, curl_line, script_tag
@@ -35,10 +36,11 @@ class Waiting:
     seals_at: str
 
 
-def is_sealed(store: Store, site: Site) -> bool:
+def is_sealed(store: Store, site: Site, zones: Zones) -> bool:
     """Whether any day of `site` is, with numbers or below k. Raises what `Store` raises."""
     statement = (files("dashboards") / "statements" / "is_sealed.sql").read_text()
-    return bool(store.query(statement, {"site": site.domain, "timezone": site.timezone}))
+    timezones = [term.timezone for term in zones.terms(site)]
+    return bool(store.query(statement, {"site": site.domain, "timezones": timezones}))
 
 
 def waiting_page(words: Words, settings: Settings, site: Site, store: Store) -> Waiting:

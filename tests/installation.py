@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -47,15 +49,44 @@ def spare_port() -> int:
             return port
 
 
+@dataclass(frozen=True)
+class ToldLedger:
+    """What `footfall doctor --ledger` printed: each term of the sum by its name, and the exit status."""
+
+    status: int
+    text: str
+
+    @property
+    def terms(self) -> dict[str, int]:
+        return {
+            term: int(number) for term, number in re.findall(r"^ok      ([a-z ]+): (\d+) ", self.text, re.MULTILINE)
+        }
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether the printed numbers add up, and the command says so, too."""
+        terms = self.terms
+        received = terms.pop("received")
+        return received == sum(terms.values()) and self.status == 0 and "\nok      ledger: received" in self.text
+
+
 @dataclass
 class Installation:
-    """One installation with the site example.com in `timezone`; `grace_minutes` and `k` as in the configuration."""
+    """One installation with the site example.com in `timezone`; `grace_minutes` and `k` as in the configuration.
+
+    `others` are further sites, by domain with their time zones. `level` is that of all. `root` is the checkout that
+    runs. `settings` are further lines of [collector].
+    """
 
     folder: Path
     timezone: str = "UTC"
     grace_minutes: float = 15.0
     k: int = 2
     workers: int = 2
+    others: Mapping[str, str] = field(default_factory=dict)
+    level: str = "rounded"
+    root: Path = ROOT
+    settings: str = ""
     port: int = field(default_factory=spare_port)
     dashboards_port: int = field(default_factory=spare_port)
     keys: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="footfall-test-", dir=MEMORY)))
@@ -71,30 +102,47 @@ class Installation:
         return self.data / "spool"
 
     @property
+    def config(self) -> Path:
+        return self.folder / "footfall.toml"
+
+    @property
     def log(self) -> Path:
         return self.folder / "serve.log"
 
     def start(self) -> None:
         """Starts `footfall serve` and returns once every part runs."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        config = self.folder / "footfall.toml"
-        config.write_text(
-            f'[collector]\nlisten = "127.0.0.1:{self.port}"\n'
+        sites = {"example.com": self.timezone, **self.others}
+        self.config.write_text(
+            f'[collector]\nlisten = "127.0.0.1:{self.port}"\n{self.settings}\n'
             f'[dashboards]\nlisten = "127.0.0.1:{self.dashboards_port}"\n'
-            f'[privacy]\nk = {self.k}\ngrace_minutes = {self.grace_minutes}\nkey_dir = "{self.keys}"\n'
-            f'[[site]]\ndomain = "example.com"\ntimezone = "{self.timezone}"\n'
-            f'[[site.ingest_tokens]]\nname = "server"\nsha256 = "{sha256(INGEST_TOKEN)}"\ntrusted_addresses = true\n'
+            f'[privacy]\nk = {self.k}\nlevel = "{self.level}"\n'
+            f'grace_minutes = {self.grace_minutes}\nkey_dir = "{self.keys}"\n'
+            + "".join(_site(domain, timezone) for domain, timezone in sites.items())
         )
-        command = [sys.executable, "-m", "footfall", "serve", "--config", str(config), "--data", str(self.data)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command,
-                cwd=self.folder,
-                stdout=log,
-                stderr=log,
-                env={**environment(), "FOOTFALL_COLLECTOR__WORKERS": str(self.workers)},
+                self._command("serve"), cwd=self.folder, stdout=log, stderr=log, env=self._environment()
             )
         self.wait_until_ready()
+
+    def _command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "footfall", *words, "--config", str(self.config), "--data", str(self.data)]
+
+    def _environment(self) -> dict[str, str]:
+        workers = {"FOOTFALL_COLLECTOR__WORKERS": str(self.workers)}
+        return {**environment(), **workers, "PYTHONPATH": str(self.root)}
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """One command of the real command line beside the running service, to its end."""
+        return subprocess.run(
+            self._command(*words), cwd=self.folder, env=self._environment(), capture_output=True, text=True, check=False
+        )
+
+    def told_ledger(self) -> ToldLedger:
+        """What `footfall doctor --ledger` says of it now."""
+        done = self.run("doctor", "--ledger")
+        return ToldLedger(done.returncode, done.stdout + done.stderr)
 
     def wait_until_ready(self) -> None:
         """Every part runs, and the collector answers from each of its workers."""
@@ -159,6 +207,10 @@ class Installation:
     def ledger(self, store: Store) -> Ledger:
         return read_ledger(self.spool_dir, store)
 
+    def keys_kept(self) -> list[str]:
+        """The names of the keys that live now: `DAY@TIME%2FZONE`."""
+        return sorted(file.name for file in self.keys.glob("????-??-??@*"))
+
     def remove(self) -> None:
         """Leaves neither a process nor keys."""
         if self.process is not None and self.process.poll() is None:
@@ -166,6 +218,18 @@ class Installation:
         for store in self._stores:
             store.close()
         shutil.rmtree(self.keys, ignore_errors=True)
+
+
+def _site(domain: str, timezone: str) -> str:
+    return (
+        f'[[site]]\ndomain = "{domain}"\ntimezone = "{timezone}"\n'
+        f'[[site.ingest_tokens]]\nname = "server"\nsha256 = "{sha256(token_of(domain))}"\ntrusted_addresses = true\n'
+    )
+
+
+def token_of(domain: str) -> str:
+    """The ingest token of a site; a token is of one site alone."""
+    return INGEST_TOKEN if domain == "example.com" else f"{INGEST_TOKEN}-{domain}"
 
 
 def _command_line(pid: int) -> str:
@@ -188,4 +252,4 @@ def _answers(port: int) -> bool:
     return True
 
 
-__all__ = ["INGEST_TOKEN", "RECOVERY_S", "ROOT", "Installation", "Part", "spare_port"]
+__all__ = ["INGEST_TOKEN", "RECOVERY_S", "ROOT", "Installation", "Part", "ToldLedger", "spare_port", "token_of"]

@@ -12,18 +12,21 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.collector.collecting import FIREFOX, Answer, asked
-from tests.installation import INGEST_TOKEN
+from tests.installation import token_of
 
 ANSWER_TIMEOUT_S = 10.0
 PAUSE_S = 0.005
 RETRY_S = 0.05
 EVENTS_PER_WITHDRAWAL = 20
 WITHDRAWING = FIREFOX.replace("128", "127")
+REFUSALS = (429, 503)
 RUNS = itertools.count()
+VISITORS = itertools.count()
 
 
 @dataclass
@@ -38,6 +41,8 @@ class Sent:
     # Names of bulk events, all acknowledged, and how many requests needed more than one attempt.
     bulk: dict[str, str] = field(default_factory=dict)
     repeated: int = 0
+    # Single events that were refused, by status: nothing of them may be counted.
+    refused: Counter[int] = field(default_factory=Counter)
     unexpected: list[str] = field(default_factory=list)
 
 
@@ -45,15 +50,24 @@ class Senders:
     """`singles` threads that send single events of today and `bulks` that send events of `past_days`, until stopped.
 
     `withdrawers` send events of today as one visitor of their own, who withdraws all of them now and then, and at last.
+    Bulk requests are for any of the sites `domains`; `pause_s` is what a sender of single events waits before each.
     """
 
     def __init__(
-        self, port: int, singles: int, bulks: int, past_times: Callable[[], float], withdrawers: int = 0
+        self,
+        port: int,
+        singles: int,
+        bulks: int,
+        past_times: Callable[[], float],
+        withdrawers: int = 0,
+        *,
+        domains: Sequence[str] = ("example.com",),
+        pause_s: Callable[[], float] = lambda: PAUSE_S,
     ) -> None:
         self.sent = Sent()
         self.mark = ""
-        self._port, self._past_times = port, past_times
-        self._stopping = threading.Event()
+        self._port, self._past_times, self._domains, self._pause_s = port, past_times, domains, pause_s
+        self._stopping, self._abandoned = threading.Event(), threading.Event()
         # No two runs of a process share names or keys: an address in memory is used again.
         self._run = next(RUNS)
         self._threads = [threading.Thread(target=self._singles, args=(number,)) for number in range(singles)]
@@ -70,9 +84,19 @@ class Senders:
         for thread in self._threads:
             thread.join()
 
+    def __enter__(self) -> Senders:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Stops; after a fault, for which nobody may answer any more, without waiting for answers."""
+        if kind is not None:
+            self._abandoned.set()
+        self.stop()
+
     def _singles(self, sender: int) -> None:
         number, client = 0, _Client(self._port)
-        while not self._stopping.wait(PAUSE_S):
+        while not self._stopping.wait(self._pause_s()):
             number += 1
             name, mark = f"s{sender}-{self._run}-{number}", self.mark
             body = {"n": name, "u": "https://example.com/", "d": "example.com", "c": "1"}
@@ -90,7 +114,9 @@ class Senders:
     def _note(self, answer: Answer, name: str, mark: str) -> None:
         if answer.status == 202 and answer.footfall == "accepted":
             self.sent.acknowledged[name] = mark
-        elif answer.status != 503:  # A 503 says that nothing of it is kept.
+        elif answer.status in REFUSALS and "retry-after" in answer.headers:  # It says that nothing of it is kept.
+            self.sent.refused[answer.status] += 1
+        else:
             self.sent.unexpected.append(f"{answer.status} {answer.footfall}")
 
     def _withdrawals(self, sender: int) -> None:
@@ -111,10 +137,8 @@ class Senders:
             else:
                 if answer.status == 202:
                     self.sent.withdrawing.add(name)
-        for _ in range(10_000):
-            if self._withdraw(client):
-                break
-            time.sleep(RETRY_S)
+        while not self._withdraw(client) and not self._abandoned.wait(RETRY_S):
+            pass
         client.close()
 
     @staticmethod
@@ -128,14 +152,15 @@ class Senders:
 
     def _bulks(self, sender: int) -> None:
         number, client = 0, _Client(self._port)
-        while not self._stopping.wait(4 * PAUSE_S):
+        while not self._stopping.wait(4 * self._pause_s()):
             number += 1
             key, mark = f"b{sender}-{self._run}-{number}", self.mark
             at = self._past_times()
             names = [f"{key}-{place}" for place in range(random.randint(1, 40))]
             items = [self._item(name, at, place) for place, name in enumerate(names)]
-            accepted = self._until_answered(client, json.dumps(items).encode(), key)
-            if accepted != len(names):
+            domain = random.choice(self._domains)
+            accepted = self._until_answered(client, json.dumps(items).encode(), key, domain)
+            if accepted != len(names):  # Or the installation was given up: then nobody asks.
                 self.sent.unexpected.append(f"bulk: {accepted} of {len(names)}")
             self.sent.bulk.update(dict.fromkeys(names, mark))
         client.close()
@@ -143,23 +168,28 @@ class Senders:
     @staticmethod
     def _item(name: str, at: float, place: int) -> Mapping[str, object]:
         url = f"https://example.com/shelf/{place % 3}"
-        return {"n": name, "u": url, "c": "1", "time": at, "ip": f"192.0.{place}.7", "ua": FIREFOX}
+        return {"n": name, "u": url, "c": "1", "time": at, "ip": _address(next(VISITORS)), "ua": FIREFOX}
 
-    def _until_answered(self, client: _Client, body: bytes, key: str) -> int:
-        headers = {"Authorization": f"Bearer {INGEST_TOKEN}", "Idempotency-Key": key}
-        for attempt in range(10_000):
+    def _until_answered(self, client: _Client, body: bytes, key: str, domain: str) -> int:
+        headers = {"Authorization": f"Bearer {token_of(domain)}", "Idempotency-Key": key}
+        for attempt in itertools.count():
+            if attempt and self._abandoned.wait(RETRY_S):
+                break
             try:
                 answer = client.post("/api/events", body, headers)
             except (OSError, http.client.HTTPException):
-                time.sleep(RETRY_S)
                 continue
             if answer.status == 202:
                 self.sent.repeated += attempt > 0
                 return int(json.loads(answer.body)["accepted"])
-            if answer.status != 503:
+            if answer.status not in REFUSALS:
                 self.sent.unexpected.append(f"bulk: {answer.status} {answer.body[:200]!r}")
-            time.sleep(RETRY_S)
-        raise AssertionError("a bulk request was never answered")
+        return 0
+
+
+def _address(visitor: int) -> str:
+    """Each visitor of a bulk request is alone in a network of its own, of which there are five million here."""
+    return f"{11 + (visitor >> 16) % 80}.{visitor >> 8 & 255}.{visitor & 255}.7"
 
 
 class _Client:

@@ -14,8 +14,8 @@ import pytest
 
 from aggregator.store import Store, StoreRefused, StoreUnavailable
 from tests.collector.collecting import FIREFOX, Answer, Collector, until
+from tests.faults.accounting import zone_at_noon
 from tests.installation import RECOVERY_S, Installation
-from tests.test_kills import zone_at_noon
 
 OTHER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:129.0) Gecko/20100101 Firefox/129.0"
 

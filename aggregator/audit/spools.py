@@ -27,8 +27,10 @@ from aggregator.audit.check import (
     ok,
     remark,
 )
+from aggregator.reconcile import SET_ASIDE_LIFE_S
 from aggregator.rollup import Period
 from collector import days
+from collector.damage import is_damaged, notes_in, set_aside
 from collector.keys import FAIL_SAFE_S
 from collector.spool import BUSY_TIMEOUT_S
 
@@ -48,7 +50,7 @@ def modes(machine: Machine) -> Verdict:
     folder = machine.settings.collector.spool_dir
     if not folder.is_dir():
         return ok("there is no spool folder")
-    paths = [folder, *sorted(folder.glob("spool-*"))]
+    paths = [folder, *sorted([*folder.glob("spool-*"), *folder.glob("damaged-*")])]
     seen = [(path, path.stat().st_mode & 0o777) for path in paths if path.exists()]
     return none_of(
         [f"{machine.shown(path)} has mode {mode:o}" for path, mode in seen if mode & 0o077],
@@ -84,6 +86,20 @@ def quarantine(machine: Machine) -> Verdict:
     return none_of(faults, "empty", "report this as a fault, and delete them")
 
 
+def damaged(machine: Machine) -> Verdict:
+    """What is left of a damaged spool may hold events that nobody can read, so it goes within a day."""
+    folder = machine.settings.collector.spool_dir
+    old, seen = [], [(file, machine.now - moved_at) for file, moved_at in set_aside(folder)]
+    for file, age_s in seen:
+        if age_s > SET_ASIDE_LIFE_S + TOLERANCE_S:
+            old.append(f"{machine.shown(file)} was set aside {age_s / 3_600:.1f} h ago")
+    waiting = [machine.shown(note.with_suffix(".sqlite")) for note in notes_in(folder)]
+    if old or not (seen or waiting):
+        return none_of(old, "none", "see whether `footfall aggregate` runs beside this spool folder, or remove it")
+    told = [*(f"{name} waits to be saved" for name in waiting), *(f"{machine.shown(file)} is kept" for file, _ in seen)]
+    return remark("; ".join(told), "look at the disk; what is kept goes with the end of its days, within a day")
+
+
 def sealed_bytes(installation: Installation) -> Verdict:
     """Neither rows nor freed pages nor the write-ahead log hold an event, or a withdrawal, of a day that is sealed."""
     deadline = time.monotonic() + LATE_LIFE_S
@@ -108,7 +124,8 @@ def _sealed_days_in(installation: Installation) -> list[str]:
 
 def _files(installation: Installation) -> list[Path]:
     folder = installation.settings.collector.spool_dir
-    return sorted([*folder.glob("spool-*.sqlite"), *folder.glob("spool-*.sqlite-wal")])
+    spools = [*folder.glob("spool-*.sqlite"), *folder.glob("spool-*.sqlite-wal")]
+    return sorted([*spools, *(file for file, _ in set_aside(folder))])
 
 
 def _days_in(file: Path) -> set[Period]:
@@ -124,7 +141,7 @@ def _days_in(file: Path) -> set[Period]:
 
 def _days_withdrawn_in(file: Path) -> set[Period]:
     """Days of which withdrawals wait: they name tokens."""
-    if file.suffix != ".sqlite":
+    if file.suffix != ".sqlite" or file.name.startswith("damaged-"):
         return set()
     return {
         Period(date.fromisoformat(day), timezone)
@@ -136,6 +153,8 @@ def _days_withdrawn_in(file: Path) -> set[Period]:
 def _opened(folder: Path, pattern: str = "spool-*.sqlite") -> Iterator[tuple[Path, sqlite3.Connection]]:
     """Each spool file that a worker has finished making, for reading alone."""
     for file in sorted(folder.glob(pattern)):
+        if is_damaged(file):
+            continue
         uri = f"{file.absolute().as_uri()}?mode=ro"
         with contextlib.closing(sqlite3.connect(uri, timeout=BUSY_TIMEOUT_S, uri=True)) as connection:
             if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'facts'").fetchone():
@@ -146,5 +165,6 @@ CHECKS = (
     Check("modes of spools", KEPT_PRIVATE, modes),
     Check("age of spooled events", SHORT_LIVED, ages),
     Check("quarantine", SHORT_LIVED, quarantine),
+    Check("damaged spools", SHORT_LIVED, damaged),
 )
 STORED_CHECKS = (StoredCheck("sealed days in spools", DELETION_IS_REAL, sealed_bytes),)

@@ -8,7 +8,7 @@ cells AS
         -- include: measure_states
     FROM
     (
-        SELECT *, never_grown AS bounced, {hours:Array(UInt8)}[intDiv(toUnixTimestamp(at) - {starts_at:Int64}, 900) + 1] AS clock_hour
+        SELECT *, never_grown AS bounced, {hours:Array(UInt8)}[greatest(intDiv(toUnixTimestamp(at) - {starts_at:Int64}, 900), 0) + 1] AS clock_hour
         FROM
         (
             -- include: counted_rows

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import orjson
@@ -71,7 +72,7 @@ class Privacy:
         self._languages = languages()
         policies = policies_of(collecting.settings)
         self._pages = Pages(policies, self._languages)
-        self._documents = {domain: orjson.dumps(document_of(policy)) for domain, policy in policies.items()}
+        self._policies = policies
         self._style = STYLE.read_bytes()
         self._style_tag = f'"{hashlib.sha256(self._style).hexdigest()[:16]}"'
 
@@ -91,7 +92,9 @@ class Privacy:
         site = self._site(request)
         if site is not None:
             headers = {**PUBLIC, "access-control-allow-origin": "*", "vary": "host"}
-            return Response(self._documents[site.domain], 200, headers, "application/json")
+            zones, now = self._collecting.parts.zones, self._collecting.clock.wall()
+            policy = replace(self._policies[site.domain], timezone=zones.day(site, now).timezone)
+            return Response(orjson.dumps(document_of(policy)), 200, headers, "application/json")
         return _no_site(request)
 
     async def gpc(self, request: Request) -> Response:

@@ -6,6 +6,6 @@ FROM
     UNION ALL
     SELECT day FROM coverage_totals
     WHERE site = {site:String} AND outcome = 'accepted' AND requests > 0
-        AND day IN (SELECT day FROM committed_seals WHERE timezone = {timezone:String})
+        AND day IN (SELECT day FROM committed_seals WHERE timezone IN {timezones:Array(String)})
 )
 LIMIT 1

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,13 @@ except FrontFault as fault:
 
 @dataclass
 class FrontProcess:
-    """A front of one's own, to be started, killed and started again over one data folder."""
+    """A front of one's own, to be started, killed and started again over one data folder.
+
+    `surroundings` are further variables of its environment.
+    """
 
     data: Path
+    surroundings: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -65,6 +70,7 @@ class FrontProcess:
         """The process, started and not waited for."""
         self.elsewhere.mkdir(exist_ok=True)
         environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(self.elsewhere), "TZ": "Asia/Kolkata"}
+        environment |= self.surroundings
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-c", PROGRAM, str(self.data), str(MEMORY_LIMIT_BYTES)],

@@ -277,7 +277,7 @@ def in_spool(planted: str, undone: str) -> Planting:
 def freed_page_of_a_sealed_day(ground: Ground) -> Iterator[None]:
     """A row of a sealed day that was deleted by somebody who does not overwrite."""
     line = f'{{"day":"{ground.sealed}","timezone":"UTC","visitor":1}}'
-    values = f"(1000, '{ground.sealed}', 'UTC', {time.time()}, 1, 1, CAST('{line}' || hex(zeroblob(9000)) AS BLOB))"
+    values = f"(1000, '{ground.sealed}', 'UTC', {time.time()}, 1, 1, CAST('{line}' || hex(zeroblob(9000)) AS BLOB), 0)"
     _in_spool(ground.spool, f"INSERT INTO rows VALUES {values}")
     _in_spool(ground.spool, "DELETE FROM rows WHERE id = 1000", secure=False)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -56,7 +56,7 @@ class Worker:
 
     def take(self, day: date, events: int = 3, timezone: str = BERLIN, **changes: object) -> None:
         """Commits one group of accepted events of `day`, each with a name of its own."""
-        lines = [line(self._name(), day, timezone, **changes) for _ in range(events)]
+        lines = [line(self.new_name(), day, timezone, **changes) for _ in range(events)]
         self.commit(day, timezone, lines)
 
     def commit(self, day: date, timezone: str, lines: Sequence[bytes]) -> None:
@@ -74,10 +74,16 @@ class Worker:
     def beat(self) -> None:
         self.spool.beat(self.clock.wall())
 
+    def leave(self) -> None:
+        """Gives its file up for another one, as a committer does after a fault."""
+        broken = self.spool.file
+        self.spool.close()
+        self.spool = open_spool(self.folder, SPOOL_BYTES, skip=frozenset({broken}))
+
     def close(self) -> None:
         self.spool.close()
 
-    def _name(self) -> str:
+    def new_name(self) -> str:
         self.names.append(f"{self.spool.file.stem}-{len(self.names)}")
         return self.names[-1]
 
@@ -195,16 +201,24 @@ class WatchedStore(Store):
 
     def command(
         self, sql: str, parameters: Mapping[str, object] | None = None, settings: Mapping[str, object] | None = None
-    ) -> None:
-        self._watched("command", lambda: self._inner.command(sql, parameters, settings))
+    ) -> int:
+        return self._watched("command", lambda: self._inner.command(sql, parameters, settings))
 
-    def insert_lines(self, table: str, lines: bytes, *, tag: str, token: str) -> int:
+    def insert_lines(self, table: str, lines: bytes | Iterable[bytes], *, tag: str, token: str) -> int:
         return self._watched("insert_lines", lambda: self._inner.insert_lines(table, lines, tag=tag, token=token))
 
     def insert_rows(
-        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, token: str | None = None
+        self,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        tag: str | None = None,
+        token: str | None = None,
     ) -> None:
-        self._watched(f"insert_rows {table}", lambda: self._inner.insert_rows(table, columns, rows, token=token))
+        self._watched(
+            f"insert_rows {table}", lambda: self._inner.insert_rows(table, columns, rows, tag=tag, token=token)
+        )
 
     def kill(self, tag: str) -> None:
         self._watched("kill", lambda: self._inner.kill(tag))

@@ -44,6 +44,10 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         for days_ago in (3, 2, 0):
             send(installation, days_ago)
         store = installation.store()
+        tables = (
+            "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name IN ('seals', 'open_events')"
+        )
+        until(lambda: store.query(tables) == [(2,)], "the store is migrated", 60.0)
         query = "SELECT (SELECT count() FROM seals), (SELECT count() FROM open_events)"
         until(lambda: store.query(query) == [(2, VISITORS * 2)], "two days are sealed, and one is open", 60.0)
         # A part that was dropped just now is there for a moment more.
@@ -283,7 +287,7 @@ VIOLATIONS: dict[str, tuple[Planting, set[str], str]] = {
     ),
     "a spooled event past its time": (
         in_spool(
-            "INSERT INTO rows VALUES (1000, '2026-01-05', 'UTC', unixepoch() - 300000, 1, 1, '')",
+            "INSERT INTO rows VALUES (1000, '2026-01-05', 'UTC', unixepoch() - 300000, 1, 1, '', 0)",
             "DELETE FROM rows WHERE id = 1000",
         ),
         {"age of spooled events"},
@@ -293,6 +297,11 @@ VIOLATIONS: dict[str, tuple[Planting, set[str], str]] = {
         in_spool("INSERT INTO quarantine VALUES (1, '2026-01-05', 'UTC', '')", "DELETE FROM quarantine"),
         {"quarantine"},
         "1 rows of 2026-01-05",
+    ),
+    "a damaged spool set aside past its time": (
+        file(lambda ground: ground.spool.with_name("damaged-spool-0-1767600000000.sqlite")),
+        {"damaged spools"},
+        "damaged-spool-0-",
     ),
     "a freed page with an event of a sealed day": (
         planting.freed_page_of_a_sealed_day,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from aggregator.backlog import MAX_BATCH_EVENTS, Backlog, Batch, opened
-from collector.spool import Counted, Group
+from collector.spool import Counted, Group, connect
 from tests.aggregator.spooling import BERLIN, Worker, line, noon, quarantined
 from tests.clock import SetClock
 
@@ -55,12 +57,32 @@ def test_a_batch_has_the_same_identity_and_lines_after_a_crash(worker: Worker, b
     worker.take(TODAY, 4)
     again = Backlog(worker.spool.file)
     assert again.recorded() == [batch]
-    assert again.lines(batch) == backlog.lines(batch)
+    assert b"".join(again.lines(batch)) == b"".join(backlog.lines(batch))
     again.close()
-    rows = [json.loads(row) for row in backlog.lines(batch).splitlines()]
+    rows = [json.loads(row) for row in b"".join(backlog.lines(batch)).splitlines()]
     assert [row["position"] for row in rows] == [0, 1, 2, 3, 4]
     assert {(row["batch"], row["day"]) for row in rows} == {(batch.batch, TODAY.isoformat())}
     assert 0 < batch.batch < 2**63
+
+
+def test_a_large_batch_counts_as_gone_at_once_and_its_rows_go_by_and_by(worker: Worker, backlog: Backlog) -> None:
+    """The process ends between two of the transactions that delete; the next one goes on, and counts nothing again."""
+    for _ in range(40):
+        worker.commit(TODAY, BERLIN, [line("long", TODAY, path="/" + "x" * 60_000)])
+    batch = recorded(backlog)
+    with contextlib.closing(connect(worker.spool.file)) as other:
+        other.execute(
+            "CREATE TRIGGER dies BEFORE DELETE ON rows WHEN old.id > 20 BEGIN SELECT RAISE(ABORT, 'dies'); END"
+        )
+    with pytest.raises(sqlite3.Error):
+        backlog.end(batch, "drained")
+    with contextlib.closing(connect(worker.spool.file)) as other:
+        other.execute("DROP TRIGGER dies")
+    with contextlib.closing(Backlog(worker.spool.file)) as again:
+        assert 0 < len(again.days()) <= 1
+        assert (again.recorded(), again.ledger()["waiting"], again.ledger()["drained"]) == ([], 0, 40)
+        again.clear()
+        assert (again.days(), again.ledger()["waiting"], again.ledger()["drained"]) == ([], 0, 40)
 
 
 def test_batches_of_two_spools_differ(tmp_path: Path, worker: Worker, backlog: Backlog) -> None:

@@ -24,8 +24,11 @@ from collector.spool import Counted, Group, connect, open_spool
 from tests.aggregator.event_lines import event_lines
 from tests.collector.collecting import MEMORY
 
-OF_HERE = (*("data folder", "disk", "permissions", "key folder", "swap", "country file", "clock", "trusted proxies"),)
-CHECKS = (*OF_HERE, "store", "store settings", "clocks", "backlog", "ledger", "sites", "proxies")
+OF_HERE = (
+    *("data folder", "disk", "permissions", "damaged spools", "key folder"),
+    *("swap", "country file", "clock", "time zones", "trusted proxies"),
+)
+CHECKS = (*OF_HERE, "store", "store settings", "clocks", "backlog", "ledger", "sites", "days", "proxies")
 # What the test machine is like is not ours to change.
 OF_THE_MACHINE = {"disk", "swap", "permissions"}
 Configured = Callable[..., Settings]
@@ -136,7 +139,7 @@ def test_a_backlog_that_grows_is_found(configured: Configured, waiting: int, is_
     settings = configured()
     spool = open_spool(settings.collector.spool_dir, 1 << 30)
     with contextlib.closing(connect(spool.file)) as connection:
-        connection.execute("INSERT INTO rows VALUES (1, '2026-03-04', 'UTC', 1.0, ?, 1, '')", (waiting,))
+        connection.execute("INSERT INTO rows VALUES (1, '2026-03-04', 'UTC', 1.0, ?, 1, '', NULL)", (waiting,))
     finding = found(settings)["backlog"]
     assert finding.is_well == is_well
     assert finding.evidence == f"{waiting} events wait in the spool"
@@ -150,16 +153,28 @@ def test_a_site_that_vanished_from_the_configuration_is_named(configured: Config
     assert finding.evidence.endswith("gone.example")
 
 
-def test_the_ledger_alone_is_a_line_for_each_term_and_one_for_the_sum(configured: Configured, store: Store) -> None:
+def test_the_ledger_alone_is_a_line_for_each_spool_and_term_and_one_for_the_sum(
+    configured: Configured, store: Store
+) -> None:
+    settings = configured()
+    spool = open_spool(settings.collector.spool_dir, 1 << 30)
     store.insert_lines("open_events", event_lines(7, 3), tag="one", token="one")
-    told = {finding.check: finding for finding in conservation(configured())}
+    told = {finding.check: finding for finding in conservation(settings)}
     assert tuple(told) == (
-        *("received", "dropped", "invalid", "waiting", "open", "sealed", "late", "expired", "quarantined"),
-        *("withdrawn", "ledger"),
+        *("spool-0.sqlite", "received", "dropped", "invalid", "in spool", "open", "sealed", "late", "expired"),
+        *("quarantined", "withdrawn", "ledger"),
     )
-    assert (told["received"].evidence, told["open"].evidence) == ("0", "3")
-    assert "store: drained 0, found 3" in told["ledger"].evidence
+    assert told["spool-0.sqlite"].evidence == (
+        "received 0 = dropped 0 + invalid 0 + in spool 0 + drained 0 + late 0 + expired 0 + quarantined 0"
+    )
+    assert told["received"].evidence.startswith("0 ")
+    assert told["open"].evidence == "3 events of days that are not sealed"
+    assert told["ledger"].evidence == (
+        "received 0 = dropped 0 + invalid 0 + in spool 0 + open 3 + sealed 0 + late 0 + expired 0 + quarantined 0"
+        " + withdrawn 0; store: drained 0, found 3 ({'open': 3, 'sealed': 0, 'late': 0, 'expired': 0, 'withdrawn': 0})"
+    )
     assert not told["ledger"].is_well
+    spool.close()
 
 
 def test_a_table_that_does_not_sync_its_inserts_is_found(configured: Configured, store: Store) -> None:

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ import pytest
 from aggregator.drain import TRIES, Drainer, DrainerBusyError
 from aggregator.store import Store, StoreRefused, StoreUnavailable
 from collector.days import ends_at
+from collector.spool import connect
 from tests.aggregator.spooling import (
     BERLIN,
     GRACE_S,
@@ -289,10 +290,11 @@ def refusing(store: Store, culprits: set[str]) -> WatchedStore:
     """A store that refuses a batch with one of these names in it, as ClickHouse refuses a line that it cannot parse."""
 
     class Refusing(WatchedStore):
-        def insert_lines(self, table: str, lines: bytes, *, tag: str, token: str) -> int:
-            if any(b'"name":"%b"' % name.encode() in lines for name in culprits):
+        def insert_lines(self, table: str, lines: bytes | Iterable[bytes], *, tag: str, token: str) -> int:
+            whole = lines if isinstance(lines, bytes) else b"".join(lines)
+            if any(b'"name":"%b"' % name.encode() in whole for name in culprits):
                 raise StoreRefused(27, "the rows were refused")
-            return super().insert_lines(table, lines, tag=tag, token=token)
+            return super().insert_lines(table, whole, tag=tag, token=token)
 
     return Refusing(store)
 
@@ -427,3 +429,33 @@ def test_the_key_of_an_old_day_is_destroyed_after_its_seal_and_that_of_today_is_
     seal_by_hand(place.store, LONG_AGO)
     drainer.round()
     assert place.keys.days() == [(TODAY, BERLIN)]
+
+
+def test_a_row_that_is_not_what_was_written_is_quarantined_and_the_others_of_its_batch_are_in(place: Place) -> None:
+    """A byte that the disk flipped within a line: SQLite's page is whole, and the line may be valid JSON still."""
+    worker, drainer = place.worker(), place.drainer()
+    for _ in range(3):
+        worker.take(TODAY, 2)
+    with contextlib.closing(connect(worker.spool.file)) as connection:
+        connection.execute("UPDATE rows SET lines = CAST(replace(lines, 'Firefox', 'Firefoy') AS BLOB) WHERE id = 2")
+    for _ in range(3):
+        drainer.round()
+    assert names_in(place.store) == Counter(worker.names[:2] + worker.names[4:])
+    ledger = place.ledger()
+    assert (ledger.quarantined, ledger.waiting, ledger.imbalances) == (2, 0, ())
+
+
+@pytest.mark.parametrize("bad", [{0}, {299}, {150}, {0, 1, 77, 150, 298, 299}], ids=["first", "last", "middle", "six"])
+def test_wherever_bad_lines_stand_in_a_batch_the_others_are_in_after_few_rounds(place: Place, bad: set[int]) -> None:
+    worker = place.worker()
+    for start in range(0, 300, 30):
+        numbers = range(start, start + 30)
+        lines = [line(str(n), TODAY, engaged_ms="no number" if n in bad else 0) for n in numbers]
+        worker.commit(TODAY, BERLIN, lines)
+    drainer, rounds = place.drainer(), 0
+    while place.ledger().waiting:
+        drainer.round()
+        rounds += 1
+        assert rounds < 60
+    assert names_in(place.store) == Counter([str(n) for n in range(300) if n not in bad])
+    assert (place.ledger().quarantined, place.ledger().imbalances) == (len(bad), ())

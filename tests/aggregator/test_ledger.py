@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.ledger import read_ledger
 from aggregator.store import Store, StoreRefused, StoreUnavailable
 from tests.aggregator.spooling import BERLIN, Place, WatchedStore, noon, place_in
 
@@ -158,6 +159,33 @@ def test_refused_lines_are_quarantined(place: Place) -> None:
     for _ in range(40):
         drainer.round()
     assert_all_are(place, "quarantined")
+
+
+def test_a_ledger_read_while_events_are_drained_says_so_and_is_exact_once_they_pause(place: Place) -> None:
+    worker, drainer = place.worker(), place.drainer()
+    drained_meanwhile: list[int] = []
+
+    def drain(_: int, name: str) -> None:
+        if len(drained_meanwhile) < 4:
+            worker.take(TODAY, 6)
+            drained_meanwhile.append(drainer.round())
+
+    watched = WatchedStore(place.store, before=drain)
+    moving = read_ledger(place.spool_dir, watched)
+    assert moving.is_moving
+    assert moving.imbalances
+    assert moving.spools[0].accepted == moving.spools[0].accounted
+    still = read_ledger(place.spool_dir, watched, patience_s=60.0)
+    assert drained_meanwhile == [6, 6, 6, 6]
+    assert (still.is_moving, still.imbalances, still.open) == (False, (), 24)
+
+
+def test_a_spool_that_fills_meanwhile_disturbs_no_ledger(place: Place) -> None:
+    drained(place)
+    worker = place.worker()
+    watched = WatchedStore(place.store, before=lambda *_: worker.take(TODAY, 5))
+    ledger = read_ledger(place.spool_dir, watched)
+    assert (ledger.is_moving, ledger.imbalances, ledger.open, ledger.waiting) == (False, (), 6, 5)
 
 
 def test_a_lost_event_and_a_doubled_one_are_told(place: Place) -> None:

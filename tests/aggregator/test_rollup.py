@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -49,7 +50,7 @@ def roll_up(store: Store, rows: list[Row], of: Mapping[str, SiteRules] | SiteRul
         return of if isinstance(of, SiteRules) else of[site]
 
     reading = read(store, PERIOD, rules_of, 12)
-    write(store, PERIOD, SEAL, reading, rules_of)
+    write(store, PERIOD, secrets.randbits(63), reading, rules_of)
     return reading.events, reading.bounded
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aggregator.backlog import opened
+from collector.bulk import AT_ONCE
 from tests.collector.collecting import (
     FIREFOX,
     OTHER_TOKEN,
@@ -303,3 +307,25 @@ def test_a_long_bulk_does_not_hold_up_others(collector: Collector) -> None:
         assert all(counts(bulk.result())["accepted"] == 10_000 for bulk in bulks)
     print(f"\n{len(answered)} probes during two bulks of 10,000: the slowest took {max(answered) * 1e3:.0f} ms")
     until(lambda: collector.ask("GET", "/readyz").status == 200, "the collector is ready")
+
+
+def test_a_worker_reads_8_bodies_at_once_and_the_next_one_when_one_of_them_is_answered(tmp_path: Path) -> None:
+    body = array(EVENT)
+    head = (
+        f"POST /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+        f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+    ).encode()
+    with running(Collector(tmp_path)) as collector, ExitStack() as stack:
+        senders = [stack.enter_context(socket.create_connection(("127.0.0.1", collector.port))) for _ in range(9)]
+        for sender in senders[:AT_ONCE]:
+            sender.sendall(head)
+            # The server asks for a body when it begins to read it (RFC 9110, section 10.1.1).
+            assert b" 100 " in sender.recv(4_096)
+        senders[AT_ONCE].sendall(head)
+        senders[AT_ONCE].settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            senders[AT_ONCE].recv(4_096)
+        senders[0].sendall(body)
+        assert b" 202 " in senders[0].recv(4_096)
+        senders[AT_ONCE].settimeout(10.0)
+        assert b" 100 " in senders[AT_ONCE].recv(4_096)

@@ -331,3 +331,39 @@ def test_workers_cannot_be_dumped(behind_a_proxy: Collector) -> None:
         # proc(5): the files of a process that is not dumpable belong to root, and its core limit is 0.
         limits = Path(f"/proc/{pid}/limits").read_text()
         assert "Max core file size        0                    0" in limits
+
+
+@pytest.mark.parametrize("back_s", [3_600.0, 86_400.0, 30 * 86_400.0])
+def test_a_wall_clock_set_back_lets_no_key_live_on(folder: Path, back_s: float) -> None:
+    clock = SetClock(starts_at(DAY, BERLIN) + 43_200)
+    keys = Keys(folder, GRACE_S, clock)
+    visitor(keys)
+    left_s = ends_at(DAY, BERLIN) + GRACE_S - clock.wall()
+    clock.set_wall(clock.wall() - back_s)
+    clock.pass_time(left_s)
+    assert keys.destroy_overdue() == []
+    clock.pass_time(121.0)  # What NTP may have slewed meanwhile.
+    assert keys.destroy_overdue() == [(DAY, BERLIN)]
+
+
+def test_a_wall_clock_set_forward_ends_a_key_and_the_next_is_of_another_generation(folder: Path) -> None:
+    clock = SetClock(starts_at(DAY, BERLIN) + 43_200)
+    keys = Keys(folder, GRACE_S, clock)
+    before = visitor(keys)
+    clock.set_wall(clock.wall() + 86_400)
+    assert keys.destroy_overdue() == [(DAY, BERLIN)]
+    clock.set_wall(clock.wall() - 86_400)
+    assert visitor(keys).generation != before.generation
+
+
+def test_a_key_of_the_version_before_is_used_and_destroyed_on_time(folder: Path) -> None:
+    clock = SetClock(starts_at(DAY, BERLIN) + 43_200)
+    keys = Keys(folder, GRACE_S, clock)
+    before = visitor(keys)
+    (file,) = folder.iterdir()
+    file.write_bytes(file.read_bytes()[:41])
+    os.utime(file, times=(clock.wall(), clock.wall()))
+    assert visitor(Keys(folder, GRACE_S, clock)) == before
+    clock.move_to(ends_at(DAY, BERLIN) + GRACE_S)
+    assert keys.destroy_overdue() == [(DAY, BERLIN)]
+    assert list(folder.iterdir()) == []

@@ -12,13 +12,16 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import zlib
 from collections import Counter
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from aggregator.backlog import Backlog, opened
+from collector.damage import note_damage
 from collector.spool import (
     ANSWER_LIFE_S,
     MAX_ROW_EVENTS,
@@ -27,6 +30,7 @@ from collector.spool import (
     Counted,
     Group,
     Spool,
+    SpoolDamagedError,
     SpoolError,
     SpoolFullError,
     Withdrawn,
@@ -104,9 +108,9 @@ def test_each_day_and_zone_of_a_group_is_a_row_of_its_own(tmp_path: Path) -> Non
     with contextlib.closing(connect(spool.file)) as connection:
         rows = connection.execute("SELECT day, timezone, events, version, lines FROM rows ORDER BY id").fetchall()
     assert rows == [
-        ("2026-03-10", "UTC", 3, 1, b"1\n2\n5\n"),
-        ("2026-03-10", "Europe/Berlin", 1, 1, b"3\n"),
-        ("2026-03-09", "UTC", 1, 1, b"4\n"),
+        ("2026-03-10", "UTC", 3, 2, b"1\n2\n5\n"),
+        ("2026-03-10", "Europe/Berlin", 1, 2, b"3\n"),
+        ("2026-03-09", "UTC", 1, 2, b"4\n"),
     ]
     spool.close()
 
@@ -417,12 +421,12 @@ def test_a_file_that_cannot_be_made_is_a_fault_that_keeps_neither_a_descriptor_n
     spool.close()
 
 
-def test_files_named_as_broken_are_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "spool-0.sqlite").write_bytes(b"no database at all" * 100)
-    with pytest.raises(SpoolError, match=r"cannot write the spool spool-0\.sqlite"):
-        open_spool(tmp_path, ROOMY)
+def test_files_named_as_broken_and_damaged_ones_are_left_alone(tmp_path: Path) -> None:
+    open_spool(tmp_path, ROOMY).close()
+    (tmp_path / "spool-1.sqlite").write_bytes(b"no database at all" * 100)
     spool = open_spool(tmp_path, ROOMY, skip=frozenset({tmp_path / "spool-0.sqlite"}))
-    assert spool.file.name == "spool-1.sqlite"
+    assert spool.file.name == "spool-2.sqlite"
+    assert [note.name for note in tmp_path.glob("*.damaged")] == ["spool-1.damaged"]
     spool.close()
 
 
@@ -612,3 +616,98 @@ def test_a_file_of_an_earlier_version_is_read_and_loses_nothing(tmp_path: Path) 
         assert backlog.withdrawal_days() == []
         assert backlog.arrivals_since(0) == ([], 0)
         assert backlog.ledger()["waiting"] == 1
+
+
+def test_a_file_of_version_1_is_renewed_in_place_and_its_rows_go_on(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, ROOMY)
+    spool.commit(group(b'{"a":1}', b'{"a":2}'), NOW)
+    spool.close()
+    with contextlib.closing(connect(spool.file)) as connection:
+        connection.executescript("ALTER TABLE rows DROP COLUMN crc; UPDATE rows SET version = 1")
+    (tmp_path / "spool-0.lock").write_bytes(b"")  # Which had nothing in it.
+    again = open_spool(tmp_path, ROOMY)
+    assert again.file == spool.file
+    again.commit(group(b'{"a":3}'), NOW)
+    with opened(tmp_path) as (backlog,):
+        batch = backlog.record(DAY, "UTC", 100)
+        assert batch is not None
+        assert b"".join(backlog.lines(batch)).count(b"\n") == batch.events == 3
+    again.close()
+
+
+# --- damage: what SQLite passes over in silence ---------------------------------------------------------------------
+
+
+def killed(folder: Path) -> Path:
+    """A folder with a spool as a killed worker leaves it: its commits are in the log."""
+    spool = open_spool(folder / "alive", ROOMY)
+    for number in range(5):
+        spool.commit(group(b'{"a":%d}' % number), NOW)
+    (folder / "killed").mkdir(mode=0o700)
+    for file in (folder / "alive").iterdir():
+        shutil.copy(file, folder / "killed")
+    spool.close()
+    return folder / "killed"
+
+
+def flip(file: Path, offset: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[offset] ^= 1
+    file.write_bytes(content)
+
+
+def test_a_killed_workers_file_is_taken_over_and_no_id_is_used_again(tmp_path: Path) -> None:
+    folder = killed(tmp_path)
+    spool = open_spool(folder, ROOMY)
+    assert spool.file.name == "spool-0.sqlite"
+    spool.commit(group(b'{"a":5}'), NOW)
+    with contextlib.closing(connect(spool.file)) as connection:
+        ids = [row for (row,) in connection.execute("SELECT id FROM rows ORDER BY id")]
+    assert ids[:5] == [1, 2, 3, 4, 5]
+    assert ids[5] > 1 << 32, "what a log has lost without a trace may have had the ids before"
+    spool.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda folder: flip(folder / "spool-0.sqlite-wal", 32 + 24 + 2_000), id="a page of the log"),
+        pytest.param(lambda folder: flip(folder / "spool-0.sqlite-wal", 3), id="the log's header"),
+        pytest.param(lambda folder: os.truncate(folder / "spool-0.sqlite-wal", 32 + 4_120), id="the log's end"),
+        pytest.param(lambda folder: os.truncate(folder / "spool-0.sqlite", 0), id="the file"),
+        pytest.param(lambda folder: flip(folder / "spool-0.sqlite", 19), id="the file's version"),
+    ],
+)
+def test_a_damaged_file_is_noted_and_left_alone_as_it_is(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    folder = killed(tmp_path)
+    damage(folder)
+    before = {file.name: file.read_bytes() for file in folder.glob("spool-0.sqlite*") if file.suffix != ".sqlite-shm"}
+    spool = open_spool(folder, ROOMY)
+    assert spool.file.name == "spool-1.sqlite"
+    assert (folder / "spool-0.damaged").exists()
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    spool.close()
+
+
+def test_a_torn_end_of_a_log_after_a_power_cut_is_no_damage(tmp_path: Path) -> None:
+    """The last transaction may be torn, as nobody was told that it is done: the machine is another boot's."""
+    folder = killed(tmp_path)
+    log = folder / "spool-0.sqlite-wal"
+    flip(log, log.stat().st_size - 5_000)
+    lock = folder / "spool-0.lock"
+    identity, boot, _ = lock.read_text().split()
+    other = "0" * len(boot)
+    lock.write_text(f"{identity} {other} {zlib.crc32(f'{identity} {other}'.encode()):08x}\n")
+    spool = open_spool(folder, ROOMY)
+    assert spool.file.name == "spool-0.sqlite"
+    assert ledger(folder)["waiting"] == 4
+    spool.close()
+
+
+def test_a_worker_leaves_a_file_that_somebody_else_found_damaged(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, ROOMY)
+    note_damage(spool.file, "for a test")
+    with pytest.raises(SpoolDamagedError):
+        spool.beat(NOW)
+    spool.close()
+    assert open_spool(tmp_path, ROOMY).file.name == "spool-1.sqlite"

@@ -1,0 +1,183 @@
+"""P6: no subtraction pins a group below k. Every hidden count has to keep at least k possible values.
+
+The attacker writes down `system.System` of a sealed site-day and asks a linear program for the least and the greatest
+value of each hidden count: what a dimension's total leaves beside its shown cells, a browser's versions that were
+folded away, a measure that a shown row has as 0. Three degrees are counted:
+
+- narrow: fewer than k values are possible. This is the promise's own figure.
+- pinned: moreover it is certain that somebody is there, and fewer than k: a group below k is isolated.
+- known: one value is possible.
+
+A range that is too narrow is a proof; one that is wide enough is none, because counts are whole numbers and the
+program's are not. The truth is compared with every range, so that a system that assumes too much shows itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tests.attacks.crowds import Crowd, open_day, words
+from tests.attacks.laboratory import BERLIN, DAY, Laboratory, Outputs, Scene
+from tests.attacks.oracle import Counted, counted
+from tests.attacks.system import MEASURES, Hidden, Reading, System, system_of
+from tests.attacks.verdict import Count, Verdict
+from tests.attacks.weakened import FLOORED, THRESHOLD_OFF, Weakening
+
+EDGE = 1e-6
+
+
+@dataclass
+class Found:
+    """Hidden counts looked at, and how much was found out about them."""
+
+    site_days: int = 0
+    trials: int = 0
+    narrow: int = 0
+    pinned: int = 0
+    known: int = 0
+    unsound: int = 0
+    days_narrow: int = 0
+    days_pinned: int = 0
+    where: Counter[str] = field(default_factory=Counter)
+    by_k: Counter[tuple[int, str]] = field(default_factory=Counter)
+    example: str = ""
+
+    def add(self, hidden: Hidden, low: int, high: int, k: int, true: int) -> None:
+        self.trials += 1
+        self.by_k[k, "hidden"] += 1
+        self.unsound += not low <= true <= high
+        if high - low + 1 >= k:
+            return
+        self.narrow += 1
+        self.by_k[k, "narrow"] += 1
+        self.known += low == high
+        self.where[f"{hidden.dimension or 'total'} {MEASURES[hidden.measure]}"] += 1
+        if low >= 1 and high < k:
+            self.pinned += 1
+            self.by_k[k, "pinned"] += 1
+            self.example = self.example or (
+                f"{MEASURES[hidden.measure]} of {hidden.dimension} {hidden.name!r}: {low} to {high}, in truth {true}"
+            )
+
+    def told(self) -> str:
+        often = ", ".join(f"{name} {count}" for name, count in self.where.most_common(4))
+        each = "; ".join(
+            f"k = {k}: " + ", ".join(f"{self.by_k[k, degree]:,} {degree}" for degree in ("hidden", "narrow", "pinned"))
+            for k in sorted({k for k, _ in self.by_k})
+        )
+        return (
+            f"{self.trials:,} hidden counts of {self.site_days} site-days: {self.narrow:,} narrow"
+            f" (on {self.days_narrow} days), {self.pinned:,} pinned below k (on {self.days_pinned} days),"
+            f" {self.known:,} known, {self.unsound} ranges without the truth; {each}"
+            + (f"; most often {often}" if often else "")
+            + (f"; for example {self.example}" if self.example else "")
+        )
+
+
+def attack(
+    laboratory: Laboratory, crowds: Sequence[Crowd], weak: Sequence[Crowd], *, with_remedy: bool = True
+) -> Verdict:
+    """Against `crowds` as sealed, and with the numbers of the weakened builds over `weak`."""
+    with laboratory.scene() as scene:
+        found = look(scene, crowds, "nearest")
+        verdict = Verdict("P6", "linear programs over all shown numbers", found.trials, found.narrow + found.unsound)
+        verdict.remarks.append(f"level rounded: {found.told()}")
+        exact = look(scene, weak, "exact", exact=True)
+        verdict.weakened.append(Count("level exact (a setting): pinned", exact.trials, exact.pinned))
+        off = look(scene, weak, "nearest", THRESHOLD_OFF, below_k=True)
+        verdict.weakened.append(Count("threshold off: cells below k shown", off.trials, off.pinned))
+        if with_remedy:
+            remedy = look(scene, crowds, "floored", FLOORED)
+            verdict.remarks.append(f"not the product: the same crowds, floored in place of rounded: {remedy.told()}")
+    return verdict
+
+
+def crowds_of(count: int, ks: Sequence[int] = (5, 5, 5, 2, 3, 10), seed: int = 6) -> list[Crowd]:
+    """Sites of up to 200 visits a day; a visitor makes 1.5 visits."""
+    sizes = (6, 8, 10, 14, 20, 30, 45, 60, 90, 130)
+    return [Crowd(f"small-{n}.example", sizes[n % 10], ks[n % len(ks)], seed) for n in range(count)]
+
+
+def look(
+    scene: Scene,
+    crowds: Sequence[Crowd],
+    reading: Reading,
+    weakening: Weakening | None = None,
+    *,
+    exact: bool = False,
+    below_k: bool = False,
+) -> Found:
+    """Seals the crowds by a build and attacks each site-day; with `below_k` it only counts shown groups below k."""
+    found = Found()
+    opened = open_day(DAY, BERLIN, crowds)
+    scene.fill(opened)
+    scene.seal({crowd.site: crowd.k for crowd in crowds}, weakening, exact=exact)
+    outputs = scene.outputs()
+    scene.forget_trends()
+    for place, crowd in enumerate(crowds):
+        of_site = outputs.get(crowd.site)
+        if of_site is None or of_site.total is None:
+            continue
+        found.site_days += 1
+        if below_k:
+            _count_shown_below_k(of_site, crowd.k, found)
+            continue
+        truth = counted(opened.rows[opened.rows["site"] == place])
+        _solve(system_of(of_site, crowd.k, reading), truth, found)
+    return found
+
+
+def _count_shown_below_k(outputs: Outputs, k: int, found: Found) -> None:
+    """Without a threshold nothing is hidden: a shown number of fewer than k visitors is the pin."""
+    for key, numbers in outputs.values.items():
+        if key[0] not in ("page", "event"):
+            found.trials += 1
+            found.pinned += numbers[0] < k
+
+
+def _solve(system: System, truth: Counted, found: Found) -> None:
+    narrow, pinned = found.narrow, found.pinned
+    true = _Truth(truth)
+    for hidden in system.hidden:
+        if system.is_wide(hidden.variable):
+            found.trials += 1
+            found.by_k[system.k, "hidden"] += 1
+            continue
+        ends = system.range_of(hidden.variable)
+        if ends is None:
+            found.trials += 1
+            found.unsound += 1
+            continue
+        low = math.ceil(ends[0] - EDGE)
+        high = math.floor(ends[1] + EDGE)
+        found.add(hidden, low, high, system.k, true.of(hidden))
+    found.days_narrow += found.narrow > narrow
+    found.days_pinned += found.pinned > pinned
+
+
+class _Truth:
+    """The exact count of each hidden group, by the oracle."""
+
+    def __init__(self, counted_rows: Counted) -> None:
+        self._counted = counted_rows
+        self._known: dict[tuple[str, str], tuple[int, ...]] = {}
+
+    def of(self, hidden: Hidden) -> int:
+        key = (hidden.dimension, hidden.name)
+        if key not in self._known:
+            self._known[key] = self._numbers(hidden.dimension, hidden.holds)
+        return self._known[key][hidden.measure]
+
+    def _numbers(self, dimension: str, holds: Callable[[str, str], bool]) -> tuple[int, ...]:
+        if not dimension:
+            groups = np.zeros(len(self._counted.rows), np.int64)
+        else:
+            within = [0 if value and holds(parent, value) else -1 for parent, value in words().cells(dimension)]
+            codes = self._counted.codes(dimension)
+            groups = np.where(codes >= 0, np.array(within)[codes], -1)
+        return tuple(int(number) for number in self._counted.group(groups, 1).numbers()[0])

@@ -1,0 +1,216 @@
+"""The product as it is, and copies of it that break one promise on purpose: what an attack has to succeed against.
+
+A weakened build is a copy of the product's folders in which a few texts are replaced. Each text must be there exactly
+as often as stated, so that a change of the product cannot turn a weakened build into the product unnoticed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aggregator.endpoint import Endpoint
+from tests.collector.collecting import ROOT
+
+PARTS = ("collector", "aggregator", "dashboards")
+WORKER = Path(__file__).with_name("worker.py")
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """`old` is in `file` exactly `times` times."""
+
+    file: str
+    old: str
+    new: str
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Weakening:
+    """What is broken, in words for the table."""
+
+    name: str
+    replacements: tuple[Replacement, ...]
+
+
+SQL = "aggregator/sql/"
+THRESHOLD_OFF = Weakening(
+    "threshold off",
+    (
+        Replacement(SQL + "breakdown_cells.sql", "size >= k AND place", "size >= 1 AND place"),
+        Replacement(SQL + "breakdown_cells.sql", "HAVING cell_networks >= k", "HAVING cell_networks >= 1"),
+        Replacement(SQL + "trend_cells.sql", "HAVING cell_networks >= k", "HAVING cell_networks >= 1"),
+    ),
+)
+MEASURES_UNGUARDED = Weakening(
+    "k rule for cells only, not for each measure",
+    (
+        Replacement(SQL + "measure_totals.sql", ">= k,", ">= 1,", 3),
+        Replacement(SQL + "measure_totals.sql", ">= k AND (", ">= 1 AND ("),
+        Replacement(SQL + "measure_totals.sql", "staying_networks >= k", "staying_networks >= 1"),
+        Replacement(SQL + "measure_totals.sql", "all_visits >= 4 * k", "all_visits >= 1"),
+    ),
+)
+COMPLEMENT_UNGUARDED = Weakening(
+    "bounces shown whatever remains",
+    (
+        Replacement(SQL + "measure_totals.sql", "staying_networks >= k", "staying_networks >= 1"),
+        Replacement(SQL + "measure_totals.sql", "all_visits >= 4 * k", "all_visits >= 1"),
+    ),
+)
+GENERATIONS_ADDED = Weakening(
+    "networks of all generations added up",
+    (
+        Replacement(
+            SQL + "measure_totals.sql", "max(finalizeAggregation(networks))", "sum(finalizeAggregation(networks))"
+        ),
+        Replacement(
+            SQL + "breakdown_cells.sql",
+            "max(finalizeAggregation(networks)) OVER",
+            "sum(finalizeAggregation(networks)) OVER",
+            2,
+        ),
+    ),
+)
+VISITORS_COUNTED = Weakening(
+    "visitors counted in place of networks",
+    (
+        Replacement(
+            SQL + "measure_states.sql",
+            "uniqExactStateIf(network, network != 0",
+            "uniqExactStateIf(visitor, network != 0",
+            6,
+        ),
+        Replacement("aggregator/rollup.py", "spans(of_site, rules(site).k)", "spans(of_site, 1)"),
+    ),
+)
+LIVE_UNFLOORED = Weakening(
+    "live view unfloored",
+    (
+        Replacement("aggregator/live.py", '"live_counted" if k == 1 else "live_cells"', '"live_counted"'),
+        Replacement("aggregator/live.py", '{**key, "k": k,', '{**key, "k": 1,'),
+        Replacement(
+            "aggregator/live.py", "publish = _as_counted if site.k == 1 else _grouped", "publish = _as_counted"
+        ),
+    ),
+)
+LIVE_WITHOUT_GROUPS = Weakening(
+    "live view floored, but at every moment",
+    (
+        Replacement(
+            SQL + "live_cells.sql",
+            "largest[complete * {k:UInt16}] AS completed_at",
+            "arrayMax(largest) AS completed_at",
+        ),
+        Replacement(
+            SQL + "live_cells.sql",
+            "intDiv(length(largest), {k:UInt16}) AS complete",
+            "intDiv(length(largest), {k:UInt16}) AS full_groups, length(largest) AS complete",
+        ),
+        Replacement(SQL + "live_cells.sql", "HAVING complete > 0", "HAVING full_groups > 0"),
+    ),
+)
+ONE_TOKEN_FOR_ALL_SITES = Weakening(
+    "token without the site",
+    (
+        Replacement("collector/keys.py", r'f"{site}\0{host}\0{user_agent}"', r'f"{host}\0{user_agent}"'),
+        Replacement("collector/keys.py", r'f"{site}\0{network}"', r'f"{network}"'),
+    ),
+)
+ONE_KEY_FOR_ALL_DAYS = Weakening(
+    "one key for all days",
+    (
+        Replacement(
+            "collector/keys.py",
+            "self._folder / _file_name(day, timezone)",
+            "self._folder / _file_name(date(2000, 1, 1), timezone)",
+            2,
+        ),
+        Replacement("collector/keys.py", "self._open.get((day, timezone)) or", ""),
+    ),
+)
+WHOLE_ADDRESS = Weakening(
+    "address not truncated",
+    (Replacement("collector/address.py", 'host = f"{octets[0]}.{octets[1]}.{octets[2]}.0"', "host = address", 1),),
+)
+# A remedy, not a weakening: what floors in place of rounding to the nearest multiple would do against subtraction.
+FLOORED = Weakening(
+    "floored to multiples of k",
+    (Replacement(SQL + "published.sql", "+ step, 2 * step) * step", ", 2 * step) * step", 6),),
+)
+
+
+@dataclass
+class Build:
+    """A running product: the checkout, or a weakened copy of it made in `folder`."""
+
+    endpoint: Endpoint
+    folder: Path
+    weakening: Weakening | None = None
+    _process: subprocess.Popen[str] | None = field(default=None, init=False)
+
+    @property
+    def name(self) -> str:
+        return self.weakening.name if self.weakening else "product"
+
+    def ask(self, do: str, **request: object) -> Any:  # noqa: ANN401  JSON
+        """One request to `worker.Worker`; RuntimeError where the product gave up."""
+        process = self._process or self._start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps({"do": do, **request}) + "\n")
+        process.stdin.flush()
+        answer = process.stdout.readline()
+        if not answer:
+            told = (self.folder / "worker.log").read_text().splitlines()
+            raise RuntimeError(f"the {self.name} build ended: {told[-1] if told else 'without a word'}")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        if self._process is not None:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            self._process.wait(30)
+            self._process = None
+
+    def _start(self) -> subprocess.Popen[str]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        root = ROOT if self.weakening is None else weakened_copy(self.weakening, self.folder / "copy")
+        with (self.folder / "worker.log").open("a") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, str(WORKER), json.dumps(asdict(self.endpoint))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                cwd=self.folder,
+                env=os.environ | {"PYTHONPATH": str(root)},
+            )
+        return self._process
+
+
+def weakened_copy(weakening: Weakening, folder: Path) -> Path:
+    """A copy of the product with the replacements made; ValueError where a text is not there as often as stated."""
+    if folder.exists():
+        return folder
+    for part in PARTS:
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    replace_in(folder, weakening.replacements)
+    return folder
+
+
+def replace_in(folder: Path, replacements: Sequence[Replacement]) -> None:
+    for each in replacements:
+        file = folder / each.file
+        text = file.read_text()
+        if text.count(each.old) != each.times:
+            raise ValueError(f"{each.file} has {text.count(each.old)} times, not {each.times}: {each.old}")
+        file.write_text(text.replace(each.old, each.new))

@@ -1,0 +1,104 @@
+"""The product, or a weakened copy of it, as a program that the attacks ask: one JSON request a line, one answer a line.
+
+Whoever starts it puts the copy into PYTHONPATH (`weakened.Build`). What it runs are the product's own functions; this
+file holds no rule of the product.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from aggregator.endpoint import Endpoint, Fixed
+from aggregator.live import LiveView
+from aggregator.rollup import Period, SiteRules, read, write
+from aggregator.store import Store
+from collector.address import truncate
+from collector.clock import SystemClock
+from collector.keys import Keys
+from collector.settings import load
+
+Request = Mapping[str, Any]  # JSON
+
+
+@dataclass
+class Clock:
+    """Wall and boot time as told: a live result costs nothing, and is never kept for the next request."""
+
+    wall_s: float = 0.0
+    boot_s: float = 0.0
+
+    def wall(self) -> float:
+        return self.wall_s
+
+    def boot(self) -> float:
+        return self.boot_s
+
+
+class Worker:
+    """Answers requests over one store."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._store = Store(Fixed(endpoint))
+        self._clock = Clock()
+        self._live = LiveView(self._store, self._clock)
+
+    def seal(self, request: Request) -> object:
+        """Rolls a day up under the seal that the request names; `sites` are [domain, k, exact]."""
+        day = date.fromisoformat(request["day"])
+        rules = {site: SiteRules(k, exact, date(2149, 6, 6)) for site, k, exact in request["sites"]}
+        period = Period(day, request["timezone"])
+        reading = read(self._store, period, rules.__getitem__, max(rule.k for rule in rules.values()))
+        write(self._store, period, request["seal"], reading, rules.__getitem__)
+        return {"events": reading.events, "bounded": reading.bounded}
+
+    def live(self, request: Request) -> object:
+        """The live view of one site at `now`: [[dimension, parent, value, six numbers], ...].
+
+        With `fresh` it is that of a process that has shown nothing yet.
+        """
+        if request["fresh"]:
+            self._live = LiveView(self._store, self._clock)
+        settings = load(Path(request["config"]), Path(request["config"]).parent, {})
+        self._clock.wall_s = request["now"]
+        self._clock.boot_s += 1
+        live = self._live.of(settings.sites[request["site"]])
+        cells = [(name, cell.parent, cell.value, cell.measures) for name, of in live.lists.items() for cell in of]
+        cells += [("", "", "(all)", live.totals)] if live.totals else []
+        return [[name, parent, value, *asdict(measures).values()] for name, parent, value, measures in cells]
+
+    def tokens(self, request: Request) -> object:
+        """Of each [day, site, address, user agent] what a collector would keep and see: tokens and the cut address."""
+        keys = Keys(Path(request["folder"]), 900.0, SystemClock())
+        made = []
+        for day, site, address, agent in request["visitors"]:
+            cut = truncate(address)
+            assert cut is not None
+            tokens = keys.tokens(date.fromisoformat(day), "UTC", site, cut.host, cut.network, agent)
+            made.append([*tokens, cut.host, cut.network])
+        return made
+
+
+def main() -> None:
+    worker = Worker(Endpoint(**json.loads(sys.argv[1])))
+    requests: Mapping[str, Callable[[Request], object]] = {
+        "seal": worker.seal,
+        "live": worker.live,
+        "tokens": worker.tokens,
+    }
+    for line in sys.stdin:
+        request = json.loads(line)
+        # What the product prints is not an answer.
+        with contextlib.redirect_stdout(sys.stderr):
+            answer = requests[request["do"]](request)
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
