@@ -30,10 +30,13 @@ class Row:
     lost: int = 0
     doubled: int = 0
     kept: int = 0
+    # False where the proof is not about that: then the table says so instead of 0.
+    is_kept_looked_for: bool = True
 
     def cells(self) -> tuple[str, ...]:
-        numbers = (self.rounds, self.acknowledged, self.lost, self.doubled, self.kept)
-        return (self.fault, *(f"{number:,}" for number in numbers))
+        numbers = (self.rounds, self.acknowledged, self.lost, self.doubled)
+        kept = f"{self.kept:,}" if self.is_kept_looked_for else "not looked for"
+        return (self.fault, *(f"{number:,}" for number in numbers), kept)
 
 
 @dataclass
@@ -45,9 +48,10 @@ class Figures:
     # Sentences with further figures: "the slowest recovery took 3.1 s".
     remarks: list[str] = field(default_factory=list)
     began_at: float = field(default_factory=time.monotonic)
+    is_kept_looked_for: bool = True
 
     def row(self, fault: str) -> Row:
-        return self.rows.setdefault(fault, Row(fault))
+        return self.rows.setdefault(fault, Row(fault, is_kept_looked_for=self.is_kept_looked_for))
 
     @property
     def faults(self) -> int:

@@ -228,7 +228,7 @@ def _answers(port: int) -> bool:
 
 def test_a_backlog_drains_while_new_events_keep_coming(capsys: pytest.CaptureFixture[str]) -> None:
     """A small one: its counts are exact; so short a look says little about latencies."""
-    figures = Figures("backlog_short")
+    figures = Figures("backlog_short", is_kept_looked_for=False)
     drains_unnoticed(100_000, 1.0, figures)
     with capsys.disabled():
         print(f"\n{figures}")
@@ -239,7 +239,7 @@ def test_a_backlog_drains_while_new_events_keep_coming(capsys: pytest.CaptureFix
 @pytest.mark.timeout(0)
 @pytest.mark.skipif(not IS_SOAK, reason="some minutes: make soak")
 def test_a_backlog_of_millions_drains_while_new_events_keep_coming(capsys: pytest.CaptureFixture[str]) -> None:
-    figures = Figures("backlog")
+    figures = Figures("backlog", is_kept_looked_for=False)
     idle, during = drains_unnoticed(int(os.environ.get("FOOTFALL_BACKLOG", "10000000")), 60.0, figures)
     with capsys.disabled():
         figures.tell()

@@ -49,7 +49,7 @@ DRAINER_CALLS = (("fdatasync", "EIO"), ("pwrite64", "EIO"), ("pwrite64", "ENOSPC
 def test_a_disk_that_fills_up_again_and_again_keeps_what_was_acknowledged_and_the_collector_recovers(
     tmp_path: Path, disk: Path
 ) -> None:
-    figures = Figures("disk")
+    figures = Figures("disk", is_kept_looked_for=False)
     filled_and_freed(figures, tmp_path, disk, cycles=3)
     assert figures.faults == 0, str(figures)
 
@@ -105,7 +105,7 @@ def drained_by_hand(collector: Collector) -> None:
 
 
 def test_no_event_is_acknowledged_on_a_file_after_a_call_on_it_failed(tmp_path: Path) -> None:
-    figures = Figures("disk")
+    figures = Figures("disk", is_kept_looked_for=False)
     for call, error in (("fdatasync", "EIO"), ("pwrite64", "EIO")):
         worker_fails(figures, tmp_path / call, call, error, numbers=(1, 4))
     assert figures.faults == 0, str(figures)
@@ -159,7 +159,7 @@ def worker_of(collector: Collector) -> int:
 
 
 def test_a_drainer_whose_calls_fail_loses_and_doubles_nothing_and_goes_on(tmp_path: Path, key_dir: Path) -> None:
-    figures = Figures("disk")
+    figures = Figures("disk", is_kept_looked_for=False)
     draining = Draining(tmp_path / "place", key_dir)
     try:
         draining.start()
@@ -213,7 +213,7 @@ def store_fails(figures: Figures, draining: Draining, numbers: tuple[int, ...] =
 def test_a_file_system_that_turns_read_only_is_503_and_events_are_taken_again_after_it_is_mounted_anew(
     tmp_path: Path,
 ) -> None:
-    figures = Figures("disk")
+    figures = Figures("disk", is_kept_looked_for=False)
     turned_read_only(figures, tmp_path, rounds=1)
     assert figures.faults == 0, str(figures)
 
@@ -242,7 +242,7 @@ def turned_read_only(figures: Figures, folder: Path, rounds: int) -> None:
 
 
 def test_on_a_slow_disk_answers_come_late_none_before_its_sync_and_many_with_one(tmp_path: Path) -> None:
-    figures = Figures("disk")
+    figures = Figures("disk", is_kept_looked_for=False)
     slowed_down(figures, tmp_path, SLOW_FOR_S)
     assert figures.faults == 0, str(figures)
 
@@ -315,7 +315,7 @@ def asked_for(collector: Collector, seconds: float) -> tuple[list[float], list[f
 def test_every_way_in_which_a_disk_may_fail_us(
     tmp_path: Path, key_dir: Path, disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    figures = Figures("disk")
+    figures = Figures("disk", is_kept_looked_for=False)
     filled_and_freed(figures, tmp_path / "full", disk, cycles=100)
     for call, error in WORKER_CALLS:
         worker_fails(figures, tmp_path / f"worker-{call}-{error}", call, error)

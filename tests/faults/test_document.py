@@ -39,7 +39,10 @@ def test_the_printed_table_names_each_fault_and_counts_what_broke() -> None:
     figures.row("full").rounds += 2
     figures.row("full").lost += 1
     figures.row("read-only").kept += 1
+    figures.is_kept_looked_for = False
+    figures.row("slow").rounds += 1
     assert figures.faults == 2
     told = str(figures).splitlines()
     assert told[1].split() == ["fault", "rounds", "acknowledged", "lost", "doubled", "kept", "too", "long"]
     assert told[2].split() == ["full", "2", "0", "1", "0", "0"]
+    assert told[4].split() == ["slow", "1", "0", "0", "0", "not", "looked", "for"]

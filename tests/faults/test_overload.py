@@ -272,7 +272,7 @@ def _many_connections() -> Iterator[None]:
 
 
 def assert_withstood(folder: Path, durations: Durations, capsys: pytest.CaptureFixture[str]) -> None:
-    figures = Figures("overload")
+    figures = Figures("overload", is_kept_looked_for=False)
     with told(figures, capsys):
         overload(folder, durations, figures)
 
