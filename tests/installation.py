@@ -6,6 +6,7 @@ Tests start, kill, restart and stop it, and read what it counted from its spools
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import random
 import re
@@ -23,7 +24,7 @@ from typing import Literal
 from aggregator.endpoint import Announced
 from aggregator.ledger import Ledger, read_ledger
 from aggregator.store import Store
-from tests.collector.collecting import MEMORY, ROOT, descendants, environment, is_running, sha256, until
+from tests.collector.collecting import MEMORY, ROOT, asked, descendants, environment, is_running, sha256, until
 
 Part = Literal["store", "collector", "worker", "drain", "seal", "dashboards"]
 
@@ -152,8 +153,8 @@ class Installation:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()[-4_000:]
         parts = self.parts()
-        is_listening = len(parts["worker"]) >= self.workers and _answers(self.port) and _answers(self.dashboards_port)
-        return is_listening and all(parts.values())
+        is_listening = len(parts["worker"]) >= self.workers and _answers(self.port)
+        return is_listening and all(parts.values()) and _is_served(self.dashboards_port)
 
     def parts(self) -> dict[Part, list[int]]:
         """The process ids of each part that runs now."""
@@ -242,6 +243,15 @@ def _command_line(pid: int) -> str:
 def _is_worker(pid: int) -> bool:
     """Granian's workers are forked or spawned; Python's resource tracker beside them is none."""
     return is_running(pid) and "resource_tracker" not in _command_line(pid)
+
+
+def _is_served(port: int) -> bool:
+    """Whether the dashboards are ready there, and so the store, with all its tables."""
+    try:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5.0)) as connection:
+            return asked(connection, "GET", "/readyz").status == 200
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 def _answers(port: int) -> bool:
