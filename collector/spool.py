@@ -576,7 +576,10 @@ def _parts(lines: bytes, events: int) -> Iterable[tuple[int, bytes]]:
 
 def _fault(file: Path, error: sqlite3.Error) -> SpoolError:
     if is_damage(error):
-        note_damage(file, str(error), is_sure=False)
+        try:
+            note_damage(file, str(error), is_sure=False)
+        except OSError as failed:  # A disk that fails at everything: whoever reads next will note it.
+            return SpoolError(f"cannot note that the spool {file.name} is damaged: {failed.strerror}")
         return SpoolDamagedError(f"the spool {file.name} is damaged: {error}")
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return SpoolFullError(f"no space left for the spool {file.name}")

@@ -711,3 +711,11 @@ def test_a_worker_leaves_a_file_that_somebody_else_found_damaged(tmp_path: Path)
         spool.beat(NOW)
     spool.close()
     assert open_spool(tmp_path, ROOMY).file.name == "spool-1.sqlite"
+
+
+def test_damage_that_cannot_be_noted_is_a_fault_of_the_spool_like_any_other(tmp_path: Path) -> None:
+    """A disk that fails at everything: the request is told 503, and nothing that nobody expected escapes."""
+    (tmp_path / "spool-0.sqlite").write_bytes(b"not a database" * 1_000)
+    (tmp_path / "spool-0.damaged").mkdir()
+    with pytest.raises(SpoolError, match=r"cannot note that the spool spool-0\.sqlite is damaged"):
+        answer_to(tmp_path, b"key", now=1_000.0)
