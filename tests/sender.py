@@ -43,6 +43,8 @@ class Sent:
     repeated: int = 0
     # Single events that were refused, by status: nothing of them may be counted.
     refused: Counter[int] = field(default_factory=Counter)
+    # Names of those among them that were answered 503: where the disk itself failed, it may have kept them.
+    unpromised: dict[str, str] = field(default_factory=dict)
     unexpected: list[str] = field(default_factory=list)
 
 
@@ -116,6 +118,7 @@ class Senders:
             self.sent.acknowledged[name] = mark
         elif answer.status in REFUSALS and "retry-after" in answer.headers:  # It says that nothing of it is kept.
             self.sent.refused[answer.status] += 1
+            self.sent.unpromised[name] = mark
         else:
             self.sent.unexpected.append(f"{answer.status} {answer.footfall}")
 

@@ -205,6 +205,8 @@ def look_up(installation: PoweredInstallation, sent: Sent, cuts: Cuts, blamed: s
     until(lambda: not store.query(OF_PAST_DAYS), "every past day is sealed", SEALS_S)
     for moment in (*sent.acknowledged.values(), *sent.bulk.values()):
         figures.row(moment).acknowledged += 1
+    # A disk that fails in the midst of a commit does not say what it kept: a 503 promises nothing then.
+    sent.doubtful.update(sent.unpromised)
     examine(balanced(installation, store), named(store), sent, figures, blamed)
     figures.row(blamed).kept += kept_too_long(installation, store).total()
 
