@@ -204,9 +204,8 @@ class Sealer:
             day, timezone = ast.literal_eval(partition)
             period = Period(date.fromisoformat(day), timezone)
             inserted = "toUnixTimestamp(min(inserted)), toUnixTimestamp(max(inserted))"
-            events, first, last = self._decisions.ask(f"SELECT count(), {inserted} FROM open_events {OF_DAY}", period)[
-                0
-            ]
+            rows = self._decisions.ask(f"SELECT count(), {inserted} FROM open_events {OF_DAY}", period)
+            events, first, last = rows[0]
             yield OpenDay(period, partition_id, events, first, last)
 
     def _hindrance(self, open_day: OpenDay) -> str | None:
