@@ -18,12 +18,16 @@ OTHER = "(other)"
 
 @dataclass(frozen=True)
 class Dimension:
-    """`parent` is the value one step up, '' where there is none; `kinds` are the kinds of event that count."""
+    """`parent` is the value one step up, '' where there is none; `kinds` are the kinds of event that count.
+
+    `within` is the dimension whose values the parents are: each of these is then a whole that this one's values divide.
+    """
 
     name: str
     value: str
     parent: str = "''"
     kinds: tuple[str, ...] = ("view", "event", "leave")
+    within: str = ""
 
 
 def _known(column: str, absent: str = "(unknown)") -> str:
@@ -41,14 +45,16 @@ DIMENSIONS = (
     Dimension("campaign", "campaign"),
     Dimension("country", _known("country")),
     Dimension("browser", _known("browser")),
-    Dimension("browser_version", _versioned("browser"), _known("browser")),
+    Dimension("browser_version", _versioned("browser"), _known("browser"), within="browser"),
     Dimension("os", _known("os")),
-    Dimension("os_version", _versioned("os"), _known("os")),
+    Dimension("os_version", _versioned("os"), _known("os"), within="os"),
     Dimension("device", _known("device")),
     Dimension("screen", _known("screen")),
     Dimension("language", _known("language")),
     Dimension("event", "name", kinds=("event",)),
 )
+
+NESTED = [each.name for each in DIMENSIONS if each.within]
 
 
 def cells(dimensions: Iterable[Dimension] = DIMENSIONS) -> str:

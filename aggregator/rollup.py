@@ -134,6 +134,7 @@ def _insert(
     texts = {"which": "AND site IN {sites:Array(String)}", "order": BY_TIME, "dimensions": dimensions.cells()}
     starts = [[first for first, _ in reading.spans[site]] for site in of_sites]
     parameters = {**_key(period), "seal": seal, **_showing(of_sites), **_clock(period), "starts": starts}
+    parameters["nested"] = dimensions.NESTED
     return assembled(cells, **texts), parameters
 
 

@@ -3,7 +3,7 @@
 Invariants:
 - Numbers come from the views `trend`, `breakdown` and `coverage` and from the live view, and from nothing else.
 - A sealed day without a row had fewer than k networks: it says so and has no numbers, none of its values either.
-- Sealed and live numbers are never added: they are rounded in different ways.
+- Sealed and live numbers are never added: a live number is that of an earlier moment.
 
 `visitors` of several days are visitor-days: tokens of different days cannot be compared, so nobody can tell.
 """

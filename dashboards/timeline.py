@@ -1,7 +1,7 @@
 """The course of a period: its curve, and the same as a table for whoever reads rather than looks.
 
-A single day goes by the spans that each had k networks, per hour, since spans differ in length; up to three months by
-days; longer by weeks that are counted back from the last day.
+A single day goes by the spans that each had k networks, per hour, since spans differ in length; one that sealing left
+out is a gap. Up to three months go by days; longer ones by weeks that are counted back from the last day.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ STATES: dict[State, str] = {
     "today": marked("today, not sealed yet"),
     "not sealed": marked("not sealed"),
 }
-
-
+LEFT_OUT = marked("not shown, lest it be told from the rest of the day")
+HOURS = 24
 VISITORS = marked_count("%(number)s visitor", "%(number)s visitors")
 
 
@@ -70,14 +70,28 @@ def _by_weeks(words: Words, answer: Stats) -> Timeline:
 
 
 def _by_hours(words: Words, spans: Sequence[Span]) -> Timeline:
-    steps = [Step(_hours(span.hour, span.hour + span.hours), span.measures, "") for span in spans]
-    hourly = [(span, step) for span, step in zip(spans, steps, strict=True) for _ in range(span.hours)]
-    values = [
-        Value(_clock(hour), _told(words, step), round(span.measures.visitors / span.hours, 1))
-        for hour, (span, step) in enumerate(hourly)
-    ]
+    steps: list[Step] = []
+    values: list[Value] = []
+    for span in spans:
+        values += _left_out(words, len(values), span.hour, steps)
+        steps.append(Step(_hours(span.hour, span.hour + span.hours), span.measures, ""))
+        each = round(span.measures.visitors / span.hours, 1)
+        values += _of_step(words, steps[-1], range(span.hour, span.hour + span.hours), each)
+    values += _left_out(words, len(values), HOURS, steps)
     heading = words.say(marked("Visitors per hour, in spans of enough networks"))
     return Timeline(heading, chart_of(values, mirrored=words.direction == "rtl", stepped=True), tuple(steps))
+
+
+def _left_out(words: Words, first: int, end: int, steps: list[Step]) -> list[Value]:
+    """The hours that sealing left out, as a step without numbers."""
+    if first == end:
+        return []
+    steps.append(Step(_hours(first, end), None, words.say(LEFT_OUT)))
+    return _of_step(words, steps[-1], range(first, end), None)
+
+
+def _of_step(words: Words, step: Step, hours: range, number: float | None) -> list[Value]:
+    return [Value(_clock(hour), _told(words, step), number) for hour in hours]
 
 
 def _timeline(words: Words, heading: str, labels: Sequence[str], steps: Sequence[Step]) -> Timeline:

@@ -62,11 +62,27 @@ totals AS
     FROM refolded
     GROUP BY site, k, dimension, upper, value
     HAVING cell_networks >= k
+),
+-- A shown rest makes a sum complete. Where that would bind the whole (sql/binding), the rest is not shown. A dimension
+-- within another has no rest of its own: each value of the other is a whole, with a rest.
+summed AS
+(
+    SELECT *,
+        value = '(other)' AND upper = whole AS is_rest,
+        -- include: binding
+    FROM
+    (
+        SELECT *,
+            if(has({exact:Array(String)}, site), 1, k) AS step,
+            if(dimension IN {nested:Array(String)}, upper, '') AS whole,
+            -- include: components
+        FROM totals
+        WHERE NOT (dimension IN {nested:Array(String)} AND upper = '')
+    )
+    WINDOW parts AS (PARTITION BY site, dimension, whole)
 )
 SELECT {day:Date}, {timezone:String}, {seal:UInt64}, transform(site, {sites:Array(String)}, {kept_until:Array(Date)}, {day:Date}),
     site, dimension, upper, value,
     -- include: published
-FROM
-(
-    SELECT *, if(has({exact:Array(String)}, site), 1, k) AS step FROM totals
-)
+FROM summed
+WHERE NOT (is_rest AND binds)

@@ -41,6 +41,20 @@ totals AS
     FROM spans
     GROUP BY site, k, hour, span
     HAVING cell_networks >= k
+),
+-- All spans shown, they tile the day. Where that sum would bind the day's total (sql/binding), the smallest is not shown.
+summed AS
+(
+    SELECT *,
+        row_number() OVER (PARTITION BY site, hour = 24 ORDER BY cell_networks, all_visitors, all_views, hour) = 1 AS is_least,
+        -- include: binding
+    FROM
+    (
+        SELECT *, if(has({exact:Array(String)}, site), 1, k) AS step,
+            -- include: components
+        FROM totals
+    )
+    WINDOW parts AS (PARTITION BY site, hour = 24)
 )
 SELECT {day:Date}, {timezone:String}, {seal:UInt64},
     least(
@@ -48,7 +62,5 @@ SELECT {day:Date}, {timezone:String}, {seal:UInt64},
         if(hour = 24, toDate('2149-06-06'), addMonths({day:Date}, 13))),
     site, hour, span,
     -- include: published
-FROM
-(
-    SELECT *, if(has({exact:Array(String)}, site), 1, k) AS step FROM totals
-)
+FROM summed
+WHERE NOT (is_least AND binds)

@@ -292,9 +292,47 @@ def allowed(group: Truth, k: int) -> dict[str, int]:
     }
 
 
-def nearest(number: int, k: int) -> int:
-    """The nearest multiple of k, the greater of two."""
-    return math.floor(number / k + 0.5) * k
+def as_shown(group: Truth, k: int, step: int) -> dict[str, int]:
+    """What is shown of a group: what is over the measure before is rounded down to multiples of `step`, by itself."""
+    may = allowed(group, k)
+    visitors = may["visitors"] // step * step
+    visits = visitors + _over(may["visits"], may["visitors"], step)
+    if 0 < may["views"] < may["visits"]:
+        views = min(may["views"] // step * step, max(visits - step, 0))
+    else:
+        views = visits + _over(may["views"], may["visits"], step) if may["views"] else 0
+    stands_alone = may["views"] or may["events"] < may["visits"]
+    events = may["events"] // step * step if stands_alone else visits + _over(may["events"], may["visits"], step)
+    rest = {measure: may[measure] // step * step for measure in ("bounces", "engaged_s")}
+    return {"visitors": visitors, "visits": visits, "views": views, "events": events, **rest}
+
+
+def _over(number: int, base: int, step: int) -> int:
+    return (number - base) // step * step
+
+
+def binds(parts: Sequence[Truth], k: int) -> bool:
+    """Whether these parts of a whole, all shown, would leave it fewer than k values."""
+    for of_parts in zip(*(_components(part, k) for part in parts), strict=True):
+        known = [part for part in of_parts if part is not None]
+        most = sum(part // k * k + k - 1 for part in known)
+        if len(known) == len(parts) and most < sum(known) // k * k + k - 1:
+            return True
+    return False
+
+
+def _components(group: Truth, k: int) -> tuple[int | None, ...]:
+    """The numbers of a group as they are rounded; None where a measure is not shown."""
+    may = allowed(group, k)
+    visits, views, events = may["visits"], may["views"], may["events"]
+    return (
+        may["visitors"],
+        visits - may["visitors"],
+        (views if views < visits else views - visits) if views else None,
+        (events if views or events < visits else events - visits) if events else None,
+        may["bounces"] or None,
+        may["engaged_s"] or None,
+    )
 
 
 def cells(group: Iterable[Counted]) -> dict[tuple[str, str, str], list[Counted]]:

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from aggregator.dimensions import DIMENSIONS, OTHER
+from aggregator.dimensions import DIMENSIONS, NESTED, OTHER
 from aggregator.rollup import SITES_AT_ONCE, HourNetworks, Period, SiteRules, clock_hours, read, spans, write
 from aggregator.store import Store
 from collector import days
@@ -20,12 +20,12 @@ from tests.aggregator.simulate import (
     Crowd,
     Row,
     Truth,
-    allowed,
+    as_shown,
+    binds,
     cells,
     counted,
     directory,
     insert,
-    nearest,
     truth,
 )
 
@@ -90,9 +90,9 @@ def group_of(
 
 
 def assert_true(shown: Mapping[str, int], group: Truth, k: int, step: int) -> None:
-    """No number below k networks, none but the nearest multiple, and both parts of a visible split k networks large."""
+    """No number below k networks, none but as rounded down, and both parts of a visible split k networks large."""
     assert group.networks >= k
-    assert shown == {measure: nearest(number, step) for measure, number in allowed(group, k).items()}
+    assert shown == as_shown(group, k, step)
     if shown["bounces"]:
         assert group.bouncing >= k
         assert group.staying == 0 or group.staying >= k
@@ -138,18 +138,46 @@ def _within(used: list[Counted], hour: int, span: int) -> list[Counted]:
     return [one for one in used if hour <= (one.row.at_ms - START_MS) // 3_600_000 < hour + span]
 
 
-def test_what_stays_hidden_is_less_than_k_networks_however_it_is_joined(
+def test_a_rest_is_hidden_only_if_few_networks_share_it_or_its_sum_would_bind_the_whole(
     store: Store, crowds: list[tuple[Crowd, SiteRules]]
 ) -> None:
-    crowd, its = crowds[4]
-    rows = crowd.rows()
-    roll_up(store, rows, its)
-    published = breakdown(store, crowd.site)
-    true = cells(counted(rows)[0])
-    for dimension in {key[0] for key in true}:
-        if (dimension, "", OTHER) not in published:
-            assert truth(group_of((dimension, "", OTHER), published, true)).networks < its.k
-    assert any(value == OTHER and parent for _, parent, value in published)
+    rows = {crowd.site: crowd.rows() for crowd, _ in crowds}
+    of_sites = {crowd.site: its for crowd, its in crowds}
+    roll_up(store, [row for of_site in rows.values() for row in of_site], of_sites)
+    binding = 0
+    for site, of_site in rows.items():
+        k, published, true = of_sites[site].k, breakdown(store, site), cells(counted(of_site)[0])
+        for dimension, whole in {(name, parent if name in NESTED else "") for name, parent, _ in true}:
+            rest = (dimension, whole, OTHER)
+            parts = [key for key in published if key[0] == dimension and (key[1] == whole or dimension not in NESTED)]
+            groups = [truth(group_of(key, published, true)) for key in parts if key != rest]
+            hidden = truth(group_of(rest, published, true))
+            is_large = hidden.networks >= k
+            binding += is_large and binds([*groups, hidden], k)
+            assert (rest in published) == (is_large and not binds([*groups, hidden], k)), (site, *rest)
+    assert binding
+
+
+def test_hours_that_would_bind_the_day_leave_the_smallest_span_out(
+    store: Store, crowds: list[tuple[Crowd, SiteRules]]
+) -> None:
+    crowd, its = crowds[1]
+    for seed in range(12):
+        store.command("TRUNCATE TABLE open_events")
+        store.command("TRUNCATE TABLE trend_rows")
+        rows = replace(crowd, people=30, seed=seed).rows()
+        roll_up(store, rows, its)
+        shown = {key for key in trend(store, crowd.site) if key[0] != 24}
+        gaps = _gaps(shown)
+        groups = [truth(_within(counted(rows)[0], *span)) for span in sorted(shown | gaps)]
+        assert len(gaps) == binds(groups, its.k)
+
+
+def _gaps(spans: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    """The spans of hours that lie between those given."""
+    ends = [0, *(hour + span for hour, span in sorted(spans))]
+    starts = [*(hour for hour, _ in sorted(spans)), 24]
+    return {(end, start - end) for end, start in zip(ends, starts, strict=True) if start > end}
 
 
 def test_trends_hold_dimension_values_and_integers_only(store: Store) -> None:
@@ -354,9 +382,9 @@ def test_rows_of_the_hour_that_clocks_show_twice_are_in_one_hour(store: Store) -
     period = Period(date(2027, 10, 31), BERLIN)
     start_ms = int(days.starts_at(period.day, BERLIN)) * 1000
     rows = [
-        Row(period.day, BERLIN, "example.com", start_ms + (elapsed * 3600 + number) * 1000, 1, number + 1, number + 1)
+        Row(period.day, BERLIN, "example.com", start_ms + (elapsed * 3600 + number) * 1000, 1, 100 * number, number)
         for elapsed in range(25)
-        for number in range(5)
+        for number in range(1, 6)
     ]
     insert(store, rows)
     reading = read(store, period, lambda _: rules(5), 5)

@@ -47,6 +47,24 @@ class Tally:
             allowed[:, place] *= may
         return allowed
 
+    def published(self, k: Integers) -> Integers:
+        """`allowed` as level `rounded` shows it: what is over the measure before is rounded down, each by itself."""
+        visitors, visits, views, events, bounces, engaged_s = self.allowed(k).T
+        shown_visitors = _down(visitors, k)
+        shown_visits = shown_visitors + _down(visits - visitors, k)
+        few = np.minimum(_down(views, k), np.maximum(shown_visits - k, 0))
+        shown_views = np.where(views < visits, few, shown_visits + _down(views - visits, k))
+        only_events = (views == 0) & (events >= visits)
+        shown_events = np.where(only_events, shown_visits + _down(events - visits, k), _down(events, k))
+        rest = (_down(bounces, k), _down(engaged_s, k))
+        shown = (np.where(views > 0, shown_views, 0), np.where(events > 0, shown_events, 0), *rest)
+        return np.stack((shown_visitors, shown_visits, *shown), axis=1)
+
+
+def _down(numbers: Integers, k: Integers) -> Integers:
+    rounded: Integers = numbers // k * k
+    return rounded
+
 
 @dataclass(frozen=True)
 class Counted:

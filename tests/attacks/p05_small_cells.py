@@ -41,7 +41,7 @@ class Found:
         self.rows += len(published)
         self.numbers += published.size
         self.below_k += int(((published > 0) & (allowed == 0) & ~_is_rounded_off(tally, allowed)).sum())
-        self.wrong += int((published != (2 * allowed + k[:, None]) // (2 * k[:, None]) * k[:, None]).sum())
+        self.wrong += int((published != tally.published(k)).sum())
 
 
 def _is_rounded_off(tally: Tally, allowed: Integers) -> Flags:

@@ -26,7 +26,7 @@ from tests.attacks.laboratory import BERLIN, DAY, Laboratory, Outputs, Scene
 from tests.attacks.oracle import Counted, counted
 from tests.attacks.system import MEASURES, Hidden, Reading, System, system_of
 from tests.attacks.verdict import Count, Verdict
-from tests.attacks.weakened import FLOORED, THRESHOLD_OFF, Weakening
+from tests.attacks.weakened import EACH_NUMBER_ROUNDED_DOWN, SUMS_BIND, THRESHOLD_OFF, TO_THE_NEAREST, Weakening
 
 EDGE = 1e-6
 
@@ -79,21 +79,32 @@ class Found:
         )
 
 
+# How a weakened build is read, and what of it is counted.
+WEAKENED: tuple[tuple[Weakening, Reading], ...] = (
+    (EACH_NUMBER_ROUNDED_DOWN, "floored"),
+    (TO_THE_NEAREST, "nearest"),
+    (SUMS_BIND, "components"),
+)
+
+
 def attack(
-    laboratory: Laboratory, crowds: Sequence[Crowd], weak: Sequence[Crowd], *, with_remedy: bool = True
+    laboratory: Laboratory,
+    crowds: Sequence[Crowd],
+    weak: Sequence[Crowd],
+    weakened: Sequence[tuple[Weakening, Reading]] = WEAKENED,
 ) -> Verdict:
-    """Against `crowds` as sealed, and with the numbers of the weakened builds over `weak`."""
+    """Against `crowds` as sealed, and `weak` with the numbers of the weakened builds."""
     with laboratory.scene() as scene:
-        found = look(scene, crowds, "nearest")
+        found = look(scene, crowds, "components")
         verdict = Verdict("P6", "linear programs over all shown numbers", found.trials, found.narrow + found.unsound)
         verdict.remarks.append(f"level rounded: {found.told()}")
+        for weakening, reading in weakened:
+            worse = look(scene, weak, reading, weakening)
+            verdict.weakened.append(Count(f"{weakening.name}: narrow", worse.trials, worse.narrow))
         exact = look(scene, weak, "exact", exact=True)
         verdict.weakened.append(Count("level exact (a setting): pinned", exact.trials, exact.pinned))
-        off = look(scene, weak, "nearest", THRESHOLD_OFF, below_k=True)
+        off = look(scene, weak, "components", THRESHOLD_OFF, below_k=True)
         verdict.weakened.append(Count("threshold off: cells below k shown", off.trials, off.pinned))
-        if with_remedy:
-            remedy = look(scene, crowds, "floored", FLOORED)
-            verdict.remarks.append(f"not the product: the same crowds, floored in place of rounded: {remedy.told()}")
     return verdict
 
 

@@ -7,7 +7,8 @@ bounds its variable. The rest are identities that every reader of design.md know
   divides them; visitors in those that do not change during a visitor's day;
 - a browser is the sum of its versions, a system of its own; what is folded adds up to the rest it is folded into;
 - hours tile the day: views, events and bounces add up; visitors and visits are at most the day's, together at least;
-- within a row: visitors <= visits <= views + events, bounces <= visits; a shown number is of k networks, so at least k.
+- within any group, shown or hidden: visitors <= visits <= views + events, bounces <= visits and <= views;
+- a shown group is of k networks, so of at least k visitors.
 
 The system is sound: the truth fulfils it (the attack checks that with the oracle), so what it excludes is not so.
 """
@@ -26,7 +27,8 @@ from scipy.sparse import csr_array
 from aggregator.dimensions import DIMENSIONS, OTHER
 from tests.attacks.laboratory import Key, Numbers, Outputs
 
-Reading = Literal["nearest", "floored", "exact"]
+Reading = Literal["components", "floored", "nearest", "exact"]
+"""How numbers were rounded: the product's way (aggregator/sql/published.sql), or that of a weakened build."""
 MEASURES = ("visitors", "visits", "views", "events", "bounces")
 VISITORS, VISITS, VIEWS, EVENTS, BOUNCES = range(5)
 ALL = (VISITORS, VISITS, VIEWS, EVENTS, BOUNCES)
@@ -75,15 +77,26 @@ class System:
 
     def unknown(self) -> Group:
         """A group of which nothing is shown."""
-        return tuple(self._variable(0, UNBOUNDED) for _ in ALL)
+        group = tuple(self._variable(0, UNBOUNDED) for _ in ALL)
+        self._relate(group)
+        return group
 
     def shown(self, numbers: Numbers, dimension: str = "") -> Group:
         """A group with its published numbers; a measure shown as 0 may be hidden."""
         without = WITHOUT_MEASURE.get(dimension, ())
-        group = tuple(
-            self._variable(0, 0) if measure in without else self._variable(*self._bounds(measure, numbers[measure]))
-            for measure in ALL
-        )
+        group = tuple(self._variable(0, 0 if measure in without else UNBOUNDED) for measure in ALL)
+        below: Mapping[int, int | None] = dict.fromkeys(ALL)
+        if self.reading == "components":
+            below = _counted_from(numbers, dimension)
+        for measure, base in below.items():
+            if numbers[measure] == 0 and measure >= VIEWS:
+                continue
+            if base is None:
+                low, high = self._bounds(numbers[measure])
+                self.add({group[measure]: 1}, low, high)
+            else:
+                low, high = self._bounds(numbers[measure] - numbers[base])
+                self.add({group[measure]: 1, group[base]: -1}, low, high)
         self._relate(group)
         return group
 
@@ -126,14 +139,12 @@ class System:
         self.high.append(high)
         return len(self.low) - 1
 
-    def _bounds(self, measure: int, number: int) -> tuple[float, float]:
-        if number == 0 and measure >= VIEWS:
-            return 0, UNBOUNDED
+    def _bounds(self, number: int) -> tuple[float, float]:
         if self.reading == "exact":
             return number, number
-        if self.reading == "floored":
-            return number, number + self.k - 1
-        return max(number - self.k // 2, self.k), number + (self.k + 1) // 2 - 1
+        if self.reading == "nearest":
+            return max(number - self.k // 2, self.k), number + (self.k + 1) // 2 - 1
+        return number, number + self.k - 1
 
     def _relate(self, group: Group) -> None:
         self.add({group[VISITORS]: 1, group[VISITS]: -1}, -UNBOUNDED, 0)
@@ -161,6 +172,16 @@ class System:
         entries = [(of, place, column) for place, row in enumerate(rows) for column, of in row.items()]
         values, places, columns = zip(*entries, strict=True) if entries else ((), (), ())
         return csr_array((values, (places, columns)), shape=(len(rows), len(self.low)))
+
+
+def _counted_from(numbers: Numbers, dimension: str) -> dict[int, int | None]:
+    """Which measure each published one is counted from: only what is over it was rounded."""
+    below: dict[int, int | None] = {VISITORS: None, VISITS: VISITORS, EVENTS: None, BOUNCES: None}
+    if numbers[VIEWS] >= numbers[VISITS]:
+        below[VIEWS] = VISITS
+    if numbers[VIEWS] == 0 and dimension == "event":
+        below[EVENTS] = VISITS
+    return below
 
 
 def system_of(outputs: Outputs, k: int, reading: Reading) -> System:
@@ -285,8 +306,8 @@ def _is_folded(outputs: Outputs, dimension: str, within: str | None) -> Callable
 
 def _add_hours(system: System, outputs: Outputs, total: Group) -> None:
     spans = [system.shown(numbers) for (hour, _), numbers in outputs.spans.items() if hour != 24]
-    if not spans:
-        return
+    if sum(span for hour, span in outputs.spans if hour != 24) < 24:
+        spans.append(system.unknown())
     for measure in (VIEWS, EVENTS, BOUNCES):
         system.add_up([group[measure] for group in spans], total[measure])
     for measure in (VISITORS, VISITS):

@@ -141,10 +141,32 @@ WHOLE_ADDRESS = Weakening(
     "address not truncated",
     (Replacement("collector/address.py", 'host = f"{octets[0]}.{octets[1]}.{octets[2]}.0"', "host = address", 1),),
 )
-# A remedy, not a weakening: what floors in place of rounding to the nearest multiple would do against subtraction.
-FLOORED = Weakening(
-    "floored to multiples of k",
-    (Replacement(SQL + "published.sql", "+ step, 2 * step) * step", ", 2 * step) * step", 6),),
+EACH_NUMBER_ROUNDED_DOWN = Weakening(
+    "each number rounded down by itself",
+    (
+        Replacement(SQL + "components.sql", "all_visits - all_visitors,", "all_visits,"),
+        Replacement(
+            SQL + "components.sql", "if(all_views < all_visits, all_views, all_views - all_visits)", "all_views"
+        ),
+        Replacement(SQL + "published.sql", "visitors + intDiv(components[2]", "intDiv(components[2]"),
+        Replacement(SQL + "published.sql", "all_views < all_visits, least(", "false, least("),
+        Replacement(SQL + "published.sql", "visits + intDiv(components[3]", "intDiv(components[3]"),
+    ),
+)
+TO_THE_NEAREST = Weakening(
+    "each number rounded to the nearest multiple",
+    (
+        *EACH_NUMBER_ROUNDED_DOWN.replacements,
+        Replacement(SQL + "published.sql", "intDiv(components[", "intDiv(step + 2 * components[", 7),
+        Replacement(SQL + "published.sql", "], step) * step", "], 2 * step) * step", 7),
+    ),
+)
+SUMS_BIND = Weakening(
+    "sums complete, whatever they bind",
+    (
+        Replacement(SQL + "breakdown_cells.sql", "WHERE NOT (is_rest AND binds)", "WHERE true"),
+        Replacement(SQL + "trend_cells.sql", "WHERE NOT (is_least AND binds)", "WHERE true"),
+    ),
 )
 
 

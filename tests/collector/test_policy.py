@@ -162,7 +162,7 @@ def changed(usual: dict[str, Any], other: dict[str, Any]) -> dict[str, object]:
     ("site", "facts", "said"),
     [
         ("zoned.example", {"timezone": "Europe/Berlin"}, "time zone: Europe/Berlin"),
-        ("larger.example", {"trends.k": 20}, "rounded to a multiple of 20"),
+        ("larger.example", {"trends.k": 20}, "rounded down to a multiple of 20"),
         ("larger.example", {"trends.k": 20}, "(so many: 19)"),
         (
             "exact.example",
@@ -219,7 +219,7 @@ def test_the_settings_of_the_installation_change_page_and_document(collector: Co
     usual, other = page(collector, "usual.example").text, page(single, "usual.example").text
     for before, after in (
         ("smallest group, in networks: 5", "smallest group, in networks: 7"),
-        ("rounded to a multiple of 5", "subtraction can isolate people"),
+        ("rounded down to a multiple of 5", "subtraction can isolate people"),
         ("(minutes: 15)", "(minutes: 90)"),
         ("on the server on which the operator runs", "in a ClickHouse database that the operator has chosen"),
     ):

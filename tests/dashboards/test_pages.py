@@ -119,7 +119,7 @@ def test_what_was_folded_says_into_what(installation: Installation, sealer: Seal
     assert "Firefox Visitors: 30 Firefox 152 Visitors: 20 Other versions Visitors: 10" in text
     assert "All others Visitors: 5" in text
     assert "at least 5 networks share it" in text
-    assert "rounded to multiples of 5" in text
+    assert "rounded down to multiples of 5" in text
 
 
 def test_coverage_is_told_in_words_and_tens(

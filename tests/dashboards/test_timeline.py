@@ -67,6 +67,18 @@ def test_the_hours_of_a_span_share_its_visitors(site: Site) -> None:
     assert timeline.chart.marks[0].told == "00:00–20:00: 40 visitors"
 
 
+def test_hours_that_sealing_left_out_are_a_gap_with_its_reason(site: Site) -> None:
+    timeline = course(site, 1, spans=(Span(2, 20, measures(40)),))
+    assert timeline is not None
+    assert [(step.time, step.measures is None) for step in timeline.steps] == [
+        ("00:00–02:00", True),
+        ("02:00–22:00", False),
+        ("22:00–00:00", True),
+    ]
+    assert len(timeline.chart.marks) == 24
+    assert timeline.chart.marks[0].told == "00:00–02:00: not shown, lest it be told from the rest of the day"
+
+
 def test_without_any_number_there_is_no_curve(site: Site) -> None:
     first = LAST - timedelta(days=1)
     days = (Day(first, "fewer than k", None), Day(LAST, "not sealed", None))
