@@ -9,25 +9,40 @@ Invariant: no expression yields anything but what the event itself says: nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 # What k rule and limit did not let through; also the reason why a page or source really called so is never shown alone.
 OTHER = "(other)"
+
+
+Unit = Literal["visitor", "visit", "view", "event"]
+# Which measures (visitors, visits, views, events, bounces, engaged_s) each row of a whole adds to in one place only.
+DIVIDED: Mapping[Unit, tuple[int, ...]] = {
+    "visitor": (1, 1, 1, 1, 1, 1),
+    "visit": (0, 1, 1, 1, 1, 1),
+    "view": (0, 0, 1, 0, 1, 1),
+    "event": (0, 0, 0, 1, 0, 0),
+}
 
 
 @dataclass(frozen=True)
 class Dimension:
     """`parent` is the value one step up, '' where there is none; `kinds` are the kinds of event that count.
 
-    `within` is the dimension whose values the parents are: each of these is then a whole that this one's values divide.
+    Of what has exactly one value: each `one_of` (a visitor has one country all day, a visit one source), or none where
+    `is_partial`. `within` is the dimension whose values the parents are: each of these is a whole that is divided here.
     """
 
     name: str
     value: str
     parent: str = "''"
     kinds: tuple[str, ...] = ("view", "event", "leave")
+    one_of: Unit = "visitor"
+    is_partial: bool = False
     within: str = ""
+    is_live: bool = True
 
 
 def _known(column: str, absent: str = "(unknown)") -> str:
@@ -38,11 +53,18 @@ def _versioned(column: str) -> str:
     return f"trimRight(concat({_known(column)}, ' ', {column}_version))"
 
 
+def _directory(column: str) -> str:
+    """ "/blog/2024/x" lies in "/blog/2024/", that in "/blog/", "/x" in "/", and "/" in nothing."""
+    return rf"replaceRegexpOne(splitByChar('?', {column})[1], '[^/]*/?$', '')"
+
+
 DIMENSIONS = (
-    # "/blog/2024/x" lies in "/blog/2024/", that in "/blog/", "/x" in "/", and "/" in nothing.
-    Dimension("page", "path", r"replaceRegexpOne(splitByChar('?', path)[1], '[^/]*/?$', '')", ("view", "leave")),
-    Dimension("source", _known("source", "(direct)"), "channel"),
-    Dimension("campaign", "campaign"),
+    Dimension("page", "path", _directory("path"), ("view", "leave"), one_of="view"),
+    Dimension("entry", "entry_page", _directory("entry_page"), one_of="visit"),
+    Dimension("exit", "exit_page", _directory("exit_page"), one_of="visit", is_live=False),
+    Dimension("channel", _known("channel", "direct"), one_of="visit"),
+    Dimension("source", _known("source", "(direct)"), _known("channel", "direct"), one_of="visit", within="channel"),
+    Dimension("campaign", "campaign", one_of="visit", is_partial=True),
     Dimension("country", _known("country")),
     Dimension("browser", _known("browser")),
     Dimension("browser_version", _versioned("browser"), _known("browser"), within="browser"),
@@ -51,10 +73,24 @@ DIMENSIONS = (
     Dimension("device", _known("device")),
     Dimension("screen", _known("screen")),
     Dimension("language", _known("language")),
-    Dimension("event", "name", kinds=("event",)),
+    Dimension("event", "name", kinds=("event",), one_of="event"),
 )
 
-NESTED = [each.name for each in DIMENSIONS if each.within]
+LIVE = tuple(each for each in DIMENSIONS if each.is_live)
+# The day's total, of which every flat dimension is a division.
+TOTAL = Dimension("", "'(all)'")
+
+
+def sums(dimensions: Iterable[Dimension] = DIMENSIONS) -> dict[str, object]:
+    """The parameters of sql/breakdown_cells.sql that say what a reader can add up."""
+    of = tuple(dimensions)
+    return {
+        "dimensions": [each.name for each in of],
+        "within": [each.within for each in of],
+        "divided": [list(DIVIDED[each.one_of]) for each in of],
+        "covered": [[0] * 6 if each.is_partial else list(DIVIDED[each.one_of]) for each in of],
+        "of_visitors": [int(each.one_of == "visitor") for each in of],
+    }
 
 
 def cells(dimensions: Iterable[Dimension] = DIMENSIONS) -> str:

@@ -19,7 +19,7 @@ from dataclasses import astuple, dataclass, field, replace
 from datetime import date
 
 from aggregator import dimensions
-from aggregator.dimensions import DIMENSIONS, Dimension
+from aggregator.dimensions import LIVE, TOTAL, Dimension
 from aggregator.rollup import assembled
 from aggregator.store import Store
 from collector.clock import Clock
@@ -41,7 +41,6 @@ PLAINLY = {
     "optimize_aggregators_of_group_by_keys": 0,
     "optimize_redundant_functions_in_order_by": 0,
 }
-TOTAL = Dimension("", "'(all)'")
 
 Key = tuple[str, str, str]
 
@@ -139,9 +138,9 @@ class LiveView:
         )
         sample = -(-int(rows[0][0]) // self._most_rows) or 1
         if sample == 1:
-            cells = self._cells(key, site.k, 1, (TOTAL, *DIMENSIONS))
+            cells = self._cells(key, site.k, 1, (TOTAL, *LIVE))
         else:
-            cells = self._cells(key, site.k, 1, (TOTAL,)) | self._cells(key, site.k, sample, DIMENSIONS)
+            cells = self._cells(key, site.k, 1, (TOTAL,)) | self._cells(key, site.k, sample, LIVE)
         publish = _as_counted if site.k == 1 else _grouped
         published = {key: publish(shown, key, cell) for key, cell in cells.items()}
         if site.k > 1:
@@ -168,7 +167,7 @@ class LiveView:
                 "live_counted" if k == 1 else "live_cells",
                 which=which,
                 order=BY_ARRIVAL,
-                dimensions=dimensions.cells(of),
+                cells=dimensions.cells(of),
             ),
             {**key, "k": k, "sample": sample, "longest": LONGEST_LIST},
             PLAINLY,
@@ -189,7 +188,7 @@ def _grouped(shown: Mapping[Key, _Published], key: Key, now: _Published) -> _Pub
 
 
 def _lists(published: Mapping[Key, _Published]) -> Mapping[str, tuple[Cell, ...]]:
-    lists: dict[str, list[Cell]] = {each.name: [] for each in DIMENSIONS}
+    lists: dict[str, list[Cell]] = {each.name: [] for each in LIVE}
     for (dimension, parent, value), cell in published.items():
         lists[dimension].append(Cell(parent, value, cell.measures))
     return {dimension: tuple(sorted(cells, key=_place)[:LONGEST_LIST]) for dimension, cells in lists.items()}

@@ -131,11 +131,14 @@ def write(store: Store, period: Period, seal: int, reading: Reading, rules: Call
 def _insert(
     cells: str, period: Period, seal: int, reading: Reading, of_sites: Mapping[str, SiteRules]
 ) -> tuple[str, dict[str, object]]:
-    texts = {"which": "AND site IN {sites:Array(String)}", "order": BY_TIME, "dimensions": dimensions.cells()}
+    texts = {
+        "which": "AND site IN {sites:Array(String)}",
+        "order": BY_TIME,
+        "cells": dimensions.cells((dimensions.TOTAL, *dimensions.DIMENSIONS)),
+    }
     starts = [[first for first, _ in reading.spans[site]] for site in of_sites]
     parameters = {**_key(period), "seal": seal, **_showing(of_sites), **_clock(period), "starts": starts}
-    parameters["nested"] = dimensions.NESTED
-    return assembled(cells, **texts), parameters
+    return assembled(cells, **texts), parameters | dimensions.sums()
 
 
 def _count_of(store: Store, insert: str, parameters: Mapping[str, object]) -> int:

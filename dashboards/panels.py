@@ -52,6 +52,9 @@ class _Kind:
 
 KINDS = {
     "page": _Kind(marked("Pages"), (("visitors", marked("Visitors")), ("views", marked("Views")))),
+    "entry": _Kind(marked("Entry pages"), (("visits", marked("Visits")),)),
+    "exit": _Kind(marked("Exit pages"), (("visits", marked("Visits")),)),
+    "channel": _Kind(marked("Channels")),
     "source": _Kind(marked("Sources")),
     "country": _Kind(marked("Countries")),
     "language": _Kind(marked("Languages")),
@@ -88,7 +91,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     },
 }
 # As the site, a browser's maker or a campaign wrote it.
-AS_WRITTEN = frozenset({"page", "source", "campaign", "event", "browser", "os", "browser_version", "os_version"})
+AS_WRITTEN = frozenset({"page", "entry", "exit", "source", "campaign", "event", "browser", "os", "browser_version", "os_version"})
 
 
 def panels(words: Words, lists: Mapping[str, Sequence[Cell]]) -> tuple[Panel, ...]:

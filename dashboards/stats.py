@@ -129,7 +129,7 @@ def _live_as_json(live: Live, question: Question) -> dict[str, object]:
         "totals": asdict(live.totals) if live.totals else None,
     }
     for dimension in question.dimensions:
-        told["values"] = _cells_as_json(live.lists[dimension][: question.limit])
+        told["values"] = _cells_as_json(live.lists.get(dimension, ())[: question.limit])
         told["sample"] = live.sample
     return told
 

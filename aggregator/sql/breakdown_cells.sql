@@ -1,4 +1,5 @@
--- One sealed day by every dimension: each cell that k networks reached, and the rest of each parent under the same rule.
+-- One sealed day by every dimension: each cell that k networks reached, and the rest of each parent under the same rule,
+-- as far as sums with it tell nobody apart. The dimension '' is the day's total, written by trend_cells.
 INSERT INTO breakdown_rows
     (day, timezone, seal, keep_until, site, dimension, parent, value, visitors, visits, views, events, bounces, engaged_s)
 WITH
@@ -16,7 +17,7 @@ cells AS
         WHERE used
     )
     ARRAY JOIN [
-        -- include: dimensions
+        -- include: cells
     ] AS cell
     WHERE cell.3 != ''
     GROUP BY site, generation, dimension, parent, value
@@ -63,26 +64,49 @@ totals AS
     GROUP BY site, k, dimension, upper, value
     HAVING cell_networks >= k
 ),
--- A shown rest makes a sum complete. Where that would bind the whole (sql/binding), the rest is not shown. A dimension
--- within another has no rest of its own: each value of the other is a whole, with a rest.
+shown AS
+(
+    SELECT *,
+        -- include: shown
+    FROM
+    (
+        SELECT *, if(has({exact:Array(String)}, site), 1, k) AS step,
+            -- include: components
+        FROM totals
+    )
+),
+-- Each cell as a line of its list, and as the whole of the lists that divide it. A dimension within another has one list
+-- for each value of that, with a rest, and no rest of them all.
+listed AS
+(
+    SELECT *,
+        indexOf({dimensions:Array(String)}, part.1) AS place,
+        {divided:Array(Array(UInt8))}[place] AS divided,
+        {covered:Array(Array(UInt8))}[place] AS covered,
+        if({of_visitors:Array(UInt8)}[place], floors, measures) AS adds,
+        part.1 AS dimension_listed, part.2 AS of_value, part.3 AS is_whole,
+        value = '(other)' AND upper = of_value AS is_rest
+    FROM shown
+    ARRAY JOIN arrayConcat(
+        [(dimension, if({within:Array(String)}[indexOf({dimensions:Array(String)}, dimension)] = '', '', upper), false)],
+        arrayMap(
+            name -> (name, if(dimension = '', '', value), true),
+            arrayFilter((name, within) -> within = dimension, {dimensions:Array(String)}, {within:Array(String)}))
+    ) AS part
+    WHERE is_whole OR (dimension != '' AND (of_value != '' OR {within:Array(String)}[place] = ''))
+),
 summed AS
 (
     SELECT *,
-        value = '(other)' AND upper = whole AS is_rest,
-        -- include: binding
-    FROM
-    (
-        SELECT *,
-            if(has({exact:Array(String)}, site), 1, k) AS step,
-            if(dimension IN {nested:Array(String)}, upper, '') AS whole,
-            -- include: components
-        FROM totals
-        WHERE NOT (dimension IN {nested:Array(String)} AND upper = '')
-    )
-    WINDOW parts AS (PARTITION BY site, dimension, whole)
+        -- include: sums
+    FROM listed
+    WINDOW list AS (PARTITION BY site, dimension_listed, of_value),
+        so_far AS (
+            PARTITION BY site, dimension_listed, of_value
+            ORDER BY is_whole DESC, is_rest, cell_networks DESC, upper, value
+            ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
 )
 SELECT {day:Date}, {timezone:String}, {seal:UInt64}, transform(site, {sites:Array(String)}, {kept_until:Array(Date)}, {day:Date}),
-    site, dimension, upper, value,
-    -- include: published
+    site, dimension, upper, value, visitors, visits, views, events, bounces, engaged_s
 FROM summed
-WHERE NOT (is_rest AND binds)
+WHERE NOT is_whole AND NOT exceeds AND NOT (is_rest AND binds)

@@ -9,7 +9,7 @@ cells AS
         -- include: counted_rows
     )
     ARRAY JOIN [
-        -- include: dimensions
+        -- include: cells
     ] AS cell
     WHERE used AND value != ''
 ),

@@ -18,7 +18,7 @@ FROM
             WHERE used
         )
         ARRAY JOIN [
-            -- include: dimensions
+            -- include: cells
         ] AS cell
         WHERE cell.3 != ''
         GROUP BY generation, dimension, parent, value

@@ -42,25 +42,40 @@ totals AS
     GROUP BY site, k, hour, span
     HAVING cell_networks >= k
 ),
--- All spans shown, they tile the day. Where that sum would bind the day's total (sql/binding), the smallest is not shown.
+-- The spans divide the day's views, events, bounces and engaged time; its visitors and visits are in one of them at least.
 summed AS
 (
     SELECT *,
-        row_number() OVER (PARTITION BY site, hour = 24 ORDER BY cell_networks, all_visitors, all_views, hour) = 1 AS is_least,
-        -- include: binding
+        -- include: sums
     FROM
     (
-        SELECT *, if(has({exact:Array(String)}, site), 1, k) AS step,
-            -- include: components
-        FROM totals
+        SELECT *,
+            measures AS adds,
+            hour = 24 AS is_whole,
+            [0, 0, 1, 1, 1, 1] AS divided,
+            [1, 1, 1, 1, 1, 1] AS covered,
+            -- include: shown
+        FROM
+        (
+            SELECT *, if(has({exact:Array(String)}, site), 1, k) AS step,
+                -- include: components
+            FROM totals
+        )
     )
-    WINDOW parts AS (PARTITION BY site, hour = 24)
+    WINDOW list AS (PARTITION BY site),
+        so_far AS (
+            PARTITION BY site
+            ORDER BY is_whole DESC, cell_networks DESC, hour
+            ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
 )
 SELECT {day:Date}, {timezone:String}, {seal:UInt64},
     least(
         transform(site, {sites:Array(String)}, {kept_until:Array(Date)}, {day:Date}),
         if(hour = 24, toDate('2149-06-06'), addMonths({day:Date}, 13))),
-    site, hour, span,
-    -- include: published
-FROM summed
-WHERE NOT (is_least AND binds)
+    site, hour, span, visitors, visits, views, events, bounces, engaged_s
+FROM
+(
+    SELECT *, NOT is_whole AND row_number() OVER (PARTITION BY site, is_whole ORDER BY cell_networks, hour) = 1 AS is_least
+    FROM summed
+)
+WHERE is_whole OR NOT (exceeds OR (is_least AND binds))

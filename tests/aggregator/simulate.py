@@ -156,7 +156,9 @@ class Counted:
 
     row: Row
     visit: tuple[int, int, int] | None
-    entry: tuple[str, str, str]
+    origin: tuple[str, str, str]
+    entry: str
+    exit: str
     bounced: bool
     engaged_ms: int
 
@@ -187,7 +189,7 @@ def counted(rows: Iterable[Row], *, by_arrival: bool = False) -> tuple[list[Coun
         if row.visitor:
             people[row.site, row.generation, row.visitor].append(row)
         elif row.kind == "view":
-            result.append(Counted(row, None, (row.source, row.channel, row.campaign), bounced=True, engaged_ms=0))
+            result.append(Counted(row, None, _origin_of(row), row.path, row.path, bounced=True, engaged_ms=0))
     over = 0
     for of_one in people.values():
         of_one.sort(key=_arrival if by_arrival else _time)
@@ -208,7 +210,7 @@ def _arrival(row: Row) -> tuple[int, int, int]:
 def _of_person(rows: list[Row]) -> tuple[list[Counted], int]:
     number, last_ms, views, events, over = 0, 0, 0, 0, 0
     pages: list[str] = []
-    entries: list[tuple[str, str, str]] = []
+    origins: list[tuple[str, str, str]] = []
     visits: dict[int, list[Row]] = defaultdict(list)
     used: list[tuple[int, Row]] = []
     for row in rows:
@@ -227,17 +229,17 @@ def _of_person(rows: list[Row]) -> tuple[list[Counted], int]:
             or (row.kind in ("view", "leave") and row.path not in pages)
         )
         if number:
-            entry = _entry_of(visits[number][0])
-            if entry not in entries and len(entries) < 2:
-                entries.append(entry)
-            bound = bound or entry not in entries
+            origin = _origin_of(visits[number][0])
+            if origin not in origins and len(origins) < 2:
+                origins.append(origin)
+            bound = bound or origin not in origins
         over += bound
         if number and not bound and row.kind != "error":
             used.append((number, row))
     return [_counted(number, row, visits[number]) for number, row in used], over
 
 
-def _entry_of(row: Row) -> tuple[str, str, str]:
+def _origin_of(row: Row) -> tuple[str, str, str]:
     return row.source, row.channel, row.campaign
 
 
@@ -248,7 +250,9 @@ def _counted(number: int, row: Row, visit: list[Row]) -> Counted:
     spent = sum(one.engaged_ms for one in before if one.kind == "leave")
     engaged_ms = min(spent + row.engaged_ms, 1_800_000) - min(spent, 1_800_000) if row.kind == "leave" else 0
     bounced = views <= 1 and events == 0
-    return Counted(row, (row.generation, row.visitor, number), _entry_of(visit[0]), bounced, engaged_ms)
+    pages = [one.path for one in visit if one.kind in ("view", "event")]
+    of = (row.generation, row.visitor, number)
+    return Counted(row, of, _origin_of(visit[0]), pages[0], pages[-1], bounced, engaged_ms)
 
 
 def truth(group: Sequence[Counted]) -> Truth:
@@ -311,27 +315,17 @@ def _over(number: int, base: int, step: int) -> int:
     return (number - base) // step * step
 
 
-def binds(parts: Sequence[Truth], k: int) -> bool:
-    """Whether these parts of a whole, all shown, would leave it fewer than k values."""
-    for of_parts in zip(*(_components(part, k) for part in parts), strict=True):
-        known = [part for part in of_parts if part is not None]
-        most = sum(part // k * k + k - 1 for part in known)
-        if len(known) == len(parts) and most < sum(known) // k * k + k - 1:
-            return True
-    return False
-
-
-def _components(group: Truth, k: int) -> tuple[int | None, ...]:
-    """The numbers of a group as they are rounded; None where a measure is not shown."""
+def components(group: Truth, k: int) -> tuple[int, ...]:
+    """The numbers of a group as they are rounded: each measure over the one it depends on."""
     may = allowed(group, k)
     visits, views, events = may["visits"], may["views"], may["events"]
     return (
         may["visitors"],
         visits - may["visitors"],
-        (views if views < visits else views - visits) if views else None,
-        (events if views or events < visits else events - visits) if events else None,
-        may["bounces"] or None,
-        may["engaged_s"] or None,
+        views if views < visits else views - visits,
+        events if views or events < visits else events - visits,
+        may["bounces"],
+        may["engaged_s"],
     )
 
 
@@ -346,11 +340,14 @@ def cells(group: Iterable[Counted]) -> dict[tuple[str, str, str], list[Counted]]
 
 
 def _cells_of(one: Counted) -> list[tuple[str, str, str]]:
-    row, (source, channel, campaign) = one.row, one.entry
+    row, (source, channel, campaign) = one.row, one.origin
     browser, os = row.browser or "(unknown)", row.os or "(unknown)"
     return [
         ("page", directory(row.path), row.path if row.kind in ("view", "leave") else ""),
-        ("source", channel, source or "(direct)"),
+        ("entry", directory(one.entry), one.entry),
+        ("exit", directory(one.exit), one.exit),
+        ("channel", "", channel or "direct"),
+        ("source", channel or "direct", source or "(direct)"),
         ("campaign", "", campaign),
         ("country", "", row.country or "(unknown)"),
         ("browser", "", browser),

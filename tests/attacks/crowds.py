@@ -86,10 +86,12 @@ class Words:
         }
         if dimension in of_looks:
             return [of_looks[dimension](look) for look in self.looks]
-        if dimension == "page":
+        if dimension in ("page", "entry", "exit"):
             return [(directory(path), path) for path in self.paths]
         if dimension == "source":
-            return [(channel, source or "(direct)") for source, channel in self.origins]
+            return [(channel or "direct", source or "(direct)") for source, channel in self.origins]
+        if dimension == "channel":
+            return [("", channel or "direct") for _, channel in self.origins]
         plain = {
             "campaign": self.campaigns,
             "event": self.names,

@@ -75,6 +75,8 @@ class Counted:
     visit: Integers
     origin: Integers
     campaign: Integers
+    entry: Integers
+    exit: Integers
     bounced: Flags
     engaged_ms: Integers
     bounded: int
@@ -86,8 +88,10 @@ class Counted:
             return np.where(kind != EVENT, self.rows["path"].astype(np.int64), -1)
         if dimension == "event":
             return np.where(kind == EVENT, self.rows["name"].astype(np.int64), -1)
-        if dimension == "source":
+        if dimension in ("source", "channel"):
             return self.origin
+        if dimension in ("entry", "exit"):
+            return self.entry if dimension == "entry" else self.exit
         if dimension == "campaign":
             return np.where(self.campaign > 0, self.campaign, -1)
         column = dimension if dimension in ("country", "screen", "language") else "look"
@@ -128,6 +132,8 @@ def counted(rows: Rows) -> Counted:
         visit=np.r_[seen.visit, nobody],
         origin=np.r_[seen.origin, strangers["origin"].astype(np.int64)],
         campaign=np.r_[seen.campaign, strangers["campaign"].astype(np.int64)],
+        entry=np.r_[seen.entry, strangers["path"].astype(np.int64)],
+        exit=np.r_[seen.exit, strangers["path"].astype(np.int64)],
         bounced=np.r_[seen.bounced, np.ones(len(strangers), bool)],
         engaged_ms=np.r_[seen.engaged_ms, np.zeros(len(strangers), np.int64)],
         bounded=seen.bounded,
@@ -156,12 +162,16 @@ def _of_people(rows: Rows) -> Counted:
     over |= (kind == LEAVE) & (page_rank > MOST_PAGES)
     over |= in_visit & (entry_rank > MOST_ENTRIES)
     used = in_visit & ~over & (kind != ERROR)
+    last = np.zeros(int(visit.max(initial=0)) + 1, np.int64)
+    np.maximum.at(last, visit[in_visit & acts], place[in_visit & acts])
     return Counted(
         rows=rows[used],
         actor=actor[used],
         visit=visit[used],
         origin=rows["origin"][opened][used].astype(np.int64),
         campaign=rows["campaign"][opened][used].astype(np.int64),
+        entry=rows["path"][opened][used].astype(np.int64),
+        exit=rows["path"][last[visit[used]]].astype(np.int64),
         bounced=~grown[visit[used]],
         engaged_ms=_engaged(rows, began, opens)[used],
         bounded=int(over.sum()),

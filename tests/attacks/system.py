@@ -36,13 +36,14 @@ ALL = (VISITORS, VISITS, VIEWS, EVENTS, BOUNCES)
 DIVIDED = {
     **dict.fromkeys(("country", "browser", "browser_version", "os", "os_version", "device", "screen", "language"), ALL),
     "page": (VIEWS, BOUNCES),
-    "source": (VISITS, VIEWS, EVENTS, BOUNCES),
+    **dict.fromkeys(("entry", "exit", "channel", "source"), (VISITS, VIEWS, EVENTS, BOUNCES)),
     "event": (EVENTS,),
 }
 WITHOUT_MEASURE = {"page": (EVENTS,), "event": (VIEWS, BOUNCES)}
-UPPER = {"browser_version": "browser", "os_version": "os"}
-HAVE_PARENTS = ("page", "source", *UPPER)
+UPPER = {"browser_version": "browser", "os_version": "os", "source": "channel"}
+HAVE_PARENTS = ("page", "entry", "exit", *UPPER)
 UNBOUNDED = np.inf
+INFEASIBLE = 2
 # More than a site of 200 visits a day can have of anything: a bound on every count, so that each program has an end.
 MOST = 100_000.0
 
@@ -127,8 +128,10 @@ class System:
         weights[list(costs)] = list(costs.values())
         bounds = np.stack([self.low, np.minimum(self.high, MOST)], axis=1)
         solved = linprog(weights, *self._matrices(), bounds, method="highs")
-        if solved.status != 0:
+        if solved.status == INFEASIBLE:
             return None
+        if solved.status != 0:
+            raise RuntimeError(solved.message)
         if self._least is None:
             self._least, self._greatest = solved.x.copy(), solved.x.copy()
         self._least, self._greatest = np.minimum(self._least, solved.x), np.maximum(self._greatest, solved.x)
@@ -247,7 +250,7 @@ def _add_dimension(
             system.add({group[measure]: 1, total[measure]: -1}, -UNBOUNDED, 0)
     if dimension in UPPER:
         _add_versions(system, dimension, own, groups, folded)
-        for measure in ALL:
+        for measure in divided:
             system.add_up([strangers[measure]], rests[UPPER[dimension]][measure])
     for parent, group in folded.items():
         _hide(system, dimension, f"hidden in {parent}", group, divided, _is_folded(outputs, dimension, parent))
@@ -273,12 +276,12 @@ def _add_versions(
     groups: Mapping[Key, Group],
     folded: Mapping[str, Group],
 ) -> None:
-    """A browser is the sum of its versions and their rest."""
+    """A browser is the sum of its versions and their rest, a channel that of its sources."""
     for (name, _, value), whole in groups.items():
         if name == UPPER[dimension] and value != OTHER:
             parts = [group for (_, parent, _), group in own.items() if parent == value]
             parts += [folded[value]] if value in folded else []
-            for measure in ALL:
+            for measure in DIVIDED[dimension]:
                 system.add_up([group[measure] for group in parts], whole[measure])
 
 

@@ -148,24 +148,24 @@ EACH_NUMBER_ROUNDED_DOWN = Weakening(
         Replacement(
             SQL + "components.sql", "if(all_views < all_visits, all_views, all_views - all_visits)", "all_views"
         ),
-        Replacement(SQL + "published.sql", "visitors + intDiv(components[2]", "intDiv(components[2]"),
-        Replacement(SQL + "published.sql", "all_views < all_visits, least(", "false, least("),
-        Replacement(SQL + "published.sql", "visits + intDiv(components[3]", "intDiv(components[3]"),
+        Replacement(SQL + "shown.sql", "visitors + floors[2]", "floors[2]"),
+        Replacement(SQL + "shown.sql", "all_views < all_visits, least(", "false, least("),
+        Replacement(SQL + "shown.sql", "visits + floors[3])", "floors[3])"),
     ),
 )
 TO_THE_NEAREST = Weakening(
     "each number rounded to the nearest multiple",
     (
         *EACH_NUMBER_ROUNDED_DOWN.replacements,
-        Replacement(SQL + "published.sql", "intDiv(components[", "intDiv(step + 2 * components[", 7),
-        Replacement(SQL + "published.sql", "], step) * step", "], 2 * step) * step", 7),
+        Replacement(SQL + "shown.sql", "intDiv(component, step)", "intDiv(2 * component + step, 2 * step)"),
+        Replacement(SQL + "breakdown_cells.sql", "AND NOT exceeds ", ""),
     ),
 )
 SUMS_BIND = Weakening(
     "sums complete, whatever they bind",
     (
-        Replacement(SQL + "breakdown_cells.sql", "WHERE NOT (is_rest AND binds)", "WHERE true"),
-        Replacement(SQL + "trend_cells.sql", "WHERE NOT (is_least AND binds)", "WHERE true"),
+        Replacement(SQL + "breakdown_cells.sql", "NOT exceeds AND NOT (is_rest AND binds)", "true"),
+        Replacement(SQL + "trend_cells.sql", "NOT (exceeds OR (is_least AND binds))", "true"),
     ),
 )
 
