@@ -20,7 +20,8 @@ from aggregator.live import LiveView, Measures
 from aggregator.store import Store, StoreRefused, StoreUnavailable
 from aggregator.withdrawal_record import opened_record
 from collector.days import ends_at
-from collector.spool import Group, Withdrawn, connect
+from collector.group import Group, Withdrawn
+from collector.spool_file import connect
 from tests.aggregator.spooling import (
     BERLIN,
     GRACE_S,
@@ -139,6 +140,18 @@ def test_who_consents_again_is_counted_again(place: Place) -> None:
     withdraw(place, worker, ANNA)
     carry_out(place, drainer)
     assert_left(place, [], withdrawn=6)
+
+
+def test_what_is_reported_after_a_withdrawal_goes_where_it_is_of_before_it_and_else_stays(place: Place) -> None:
+    """A server may report an event later, with its own time; the withdrawal waits in the spool meanwhile."""
+    worker, drainer, before = place.worker(), place.drainer(), place.clock.wall()
+    place.clock.pass_time(900)
+    withdraw(place, worker, ANNA)
+    place.clock.pass_time(900)
+    worker.take(TODAY, 2, visitor=ANNA, network=ANNA, at=before)
+    kept = see(place, worker, ANNA)
+    carry_out(place, drainer)
+    assert_left(place, kept, withdrawn=2)
 
 
 def test_a_withdrawal_without_open_rows_changes_nothing_and_is_forgotten(place: Place) -> None:
