@@ -168,6 +168,50 @@ def seal(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
+def site_list(settings: Settings, options: argparse.Namespace) -> int:
+    """Every site: its sealed days, its open events, and whether the configuration still has it."""
+    from aggregator.sites import summaries
+    from aggregator.store import open_store
+
+    opened = open_store(settings, wait_s=5.0)
+    try:
+        for site in summaries(settings, opened):
+            days = (
+                f"{site.sealed_days} sealed days, {site.first} to {site.last}" if site.sealed_days else "no sealed day"
+            )
+            state = "configured" if site.is_configured else "not in the configuration"
+            print(site.domain, state, days, f"{site.open_events} open events", sep="\t")
+    finally:
+        opened.close()
+    return 0
+
+
+def site_remove(settings: Settings, options: argparse.Namespace) -> int:
+    """Deletes everything of a site that is no longer in the configuration, for good."""
+    from aggregator.sites import check_removable, holdings, remove
+    from aggregator.store import open_store
+    from dashboards.access import People
+
+    check_removable(settings, options.domain)
+    people = People(settings.data)
+    opened = open_store(settings, wait_s=5.0)
+    try:
+        found = ", ".join(
+            filter(None, (holdings(settings, opened, options.domain).told(), *people.of_site(options.domain)))
+        )
+        if not options.yes:
+            told = found or "nothing that is seen from here"
+            raise Fault(f"this would delete for good: {told}; repeat with --yes")
+        print(f"deleting {found or 'what may be left'}", flush=True)
+        people.forget_site(options.domain)
+        for line in remove(settings, opened, SystemClock(), options.domain):
+            print(line, flush=True)
+        print(f"nothing of {options.domain} is left")
+    finally:
+        opened.close()
+    return 0
+
+
 def sql(settings: Settings, options: argparse.Namespace) -> int:
     """One SELECT over trends, printed as tab-separated values."""
     from aggregator.store import open_store
@@ -324,6 +368,7 @@ def _parser() -> argparse.ArgumentParser:
     add("sql", sql).add_argument("statement", help='for example "SELECT day, views FROM trend WHERE hour = 24"')
     add("doctor", doctor).add_argument("--ledger", action="store_true", help="only what became of every request")
     add("audit", audit).add_argument("--json", action="store_true", help="one list for machines")
+    _add_site(commands, add)
     tokens = commands.add_parser("token", help="API and ingest tokens").add_subparsers(required=True, metavar="ACTION")
     added = add("add", token_add, tokens)
     added.add_argument("name", help="what `footfall token list` shows it as")
@@ -352,6 +397,18 @@ def _parser() -> argparse.ArgumentParser:
     add("link", user_link, users).add_argument("name", help="as `footfall user list` shows it")
     add("remove", user_remove, users).add_argument("name", help="as `footfall user list` shows it")
     return parser
+
+
+def _add_site(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], add: Callable[..., argparse.ArgumentParser]
+) -> None:
+    sites = commands.add_parser("site", help="what there is of each site").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    add("list", site_list, sites)
+    removed = add("remove", site_remove, sites)
+    removed.add_argument("domain", help="of a site that was taken out of the configuration")
+    removed.add_argument("--yes", action="store_true", help="delete it; without this it is only told what there is")
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -9,13 +9,14 @@ The map, in the order that the data takes:
   batch is there, and once. `coverage`: the spools' counters. `reconcile`: a damaged spool is saved and compared with
   the store.
   `watermark`: the drainer's promises about days that are over. `withdrawal` (with `withdrawal_record`): the open rows
-  of who withdrew consent are deleted.
-- `guard`, `lease`: when sealing may go on. `seal`: an open day into trends, once. `decisions`: what it leaves beside
-  them.
+  of who withdrew consent are deleted; `removal`: those of a site that is removed.
+- `guard`, `lease`, `silence`: when sealing may go on. `seal`: an open day into trends, once. `decisions`: what it
+  leaves beside them.
   `dimensions`, `rollup`, `sql/`: what the trends are, and the k rule. `destroy`: nothing of the day is left.
-  `fail_safe`: what the engine took by itself is counted.
+  `fail_safe`: what the engine took by itself is counted. `retention`: trends whose time is over go.
 - `live`: today, grouped and floored. `arrivals`: what became of each site's last request.
 
-Beside the way: `process` (the two jobs in their loops), `ledger` (conservation), `doctor` (does it work?), `audit/` (is
-it private?), `finding` (what both of these tell).
+Beside the way: `process` (the two jobs in their loops), `ledger` (conservation), `sites` (a site removed whole),
+`deletion` (rows of trends deleted to the last byte), `doctor` (does it work?), `audit/` (is it private?), `finding`
+(what both of these tell).
 """

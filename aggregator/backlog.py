@@ -7,9 +7,9 @@ time, as the worker's commits wait for each transaction here: until they are gon
 which is how the ledger knows that those rows are counted already.
 
 A row is checked when it is read for its insert: one that is not what the worker wrote is quarantined. Where reading
-fails altogether the file gets a note, and is left out until what can be read of it is saved (`collector.salvage`). What
-was set aside then holds events, so it goes as the quarantined lines do: with the end of a day that it names, with a
-withdrawal that it names, and after a day in any case.
+fails altogether, or a write does, the file gets a note, and is left out until what can be read of it is in a fresh one
+(`collector.salvage`). What was set aside then holds events, so it goes as the quarantined lines do: with the end of a
+day that it names, with a withdrawal that it names, and after a day in any case.
 """
 
 from __future__ import annotations
@@ -29,18 +29,19 @@ from pathlib import Path
 
 import orjson
 
-from collector.damage import STRANGE, is_damage, is_damaged, note_damage, owner_of, remove, set_aside
+from collector.damage import STRANGE, is_damage, is_left, note_damage, owner_of, remove, set_aside
+from collector.expired_rows import count_emptied
+from collector.failed_write import is_failed_write, note_failed_write
+from collector.group import Arrived, Counted
 from collector.salvage import is_good, whole_fault
-from collector.spool import (
+from collector.spool_fault import SpoolDamagedError, SpoolError
+from collector.spool_file import (
     BUSY_TIMEOUT_S,
     LAST_COMMITS,
     NEW_ROW,
+    REMOVED,
     SKIPPED_ROWS,
-    Arrived,
-    Counted,
     Gone,
-    SpoolDamagedError,
-    SpoolError,
     check_tables,
     connect,
     is_renewed,
@@ -158,7 +159,7 @@ class Backlog:
         if not events:
             return None
         batch = Batch(batch_identity(self.identity, first, last), day, timezone, first, last, events)
-        with transaction(self._connection):
+        with self._transaction():
             self._connection.execute(
                 "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)",
                 (batch.batch, day.isoformat(), timezone, first, last, events),
@@ -199,7 +200,7 @@ class Backlog:
     def end(self, batch: Batch, outcome: Gone) -> None:
         """Counts the batch's events as `outcome`, and deletes its rows and its record."""
         is_small = len(self._slices(batch)) == 1
-        with transaction(self._connection):
+        with self._transaction():
             move_ledger(self._connection, outcome, batch.events)
             if is_small:
                 self._connection.execute(f"DELETE FROM rows WHERE {_IN_BATCH}", _key(batch))
@@ -217,11 +218,11 @@ class Backlog:
             # Without a sync: what a power cut brings back is deleted again, and the worker's next commit syncs it.
             self._connection.execute("PRAGMA synchronous=NORMAL")
             for first, last in self._slices(batch):
-                with transaction(self._connection):
+                with self._transaction():
                     self._connection.execute(f"DELETE FROM rows WHERE {_IN_BATCH}", (*_key(batch)[:2], first, last))
                 time.sleep(pause_s)
             self._connection.execute("PRAGMA synchronous=FULL")
-            with transaction(self._connection):
+            with self._transaction():
                 self._connection.execute("DELETE FROM batches WHERE batch = ?", (batch.batch,))
 
     def _slices(self, batch: Batch) -> list[tuple[int, int]]:
@@ -241,7 +242,7 @@ class Backlog:
         A batch of several rows is only forgotten, so that smaller ones can be recorded; returns how many rows it had.
         """
         held = self._connection.execute(f"SELECT count(*) FROM rows WHERE {_IN_BATCH}", _key(batch)).fetchone()[0]
-        with transaction(self._connection):
+        with self._transaction():
             self._connection.execute("DELETE FROM batches WHERE batch = ?", (batch.batch,))
             if held > 1:
                 return int(held)
@@ -258,14 +259,26 @@ class Backlog:
                 self._connection.execute(NEW_ROW, new_row(number, *at, committed_at, len(half), b"".join(half)))
         return 1
 
+    def has_expired(self, batch: Batch) -> bool:
+        """Whether a row of the batch has lost its lines because no drainer came in time."""
+        found = f"SELECT 1 FROM rows WHERE {_IN_BATCH} AND length(lines) = 0 LIMIT 1"
+        return self._connection.execute(found, _key(batch)).fetchone() is not None
+
+    def expire(self, batch: Batch) -> int:
+        """Forgets a batch that the store does not have; returns the events of its rows without lines, now expired."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM batches WHERE batch = ?", (batch.batch,))
+            return count_emptied(self._connection)
+
     def quarantine_damaged(self, batch: Batch) -> int:
         """Forgets the batch and quarantines its rows that are not what was written; returns the events counted so.
 
         The store must not have the batch. How many events a damaged row had is what the spool lacks without it.
         """
         found = f"SELECT {_WHOLE_ROW} FROM rows WHERE {_ROWS_OF}"
-        with transaction(self._connection):
+        with self._transaction():
             self._connection.execute("DELETE FROM batches WHERE batch = ?", (batch.batch,))
+            count_emptied(self._connection)
             bad = [(row[0], row[6]) for row in self._connection.execute(found, _key(batch)) if not is_good(row)]
             for row, lines in bad:
                 self._connection.execute("DELETE FROM rows WHERE id = ?", (row,))
@@ -287,7 +300,7 @@ class Backlog:
 
     def forget(self, batch: Batch) -> None:
         """Deletes the record of a batch that the store does not have; its rows will be in others."""
-        with transaction(self._connection):
+        with self._transaction():
             self._connection.execute("DELETE FROM batches WHERE batch = ?", (batch.batch,))
 
     def take_out(self, batch: Batch, *, is_lost: bool) -> None:
@@ -295,7 +308,7 @@ class Backlog:
 
         A batch of which no row is here was counted when it was ended, unless the file has forgotten that: `is_lost`.
         """
-        with transaction(self._connection):
+        with self._transaction():
             deleted = self._connection.execute(f"DELETE FROM rows WHERE {_IN_BATCH}", _key(batch)).rowcount
             if deleted or is_lost:
                 move_ledger(self._connection, "drained", batch.events)
@@ -305,12 +318,13 @@ class Backlog:
 
         Returns the events lost. All totals get the number of a new commit, so that they are pushed again.
         """
-        with transaction(self._connection):
+        with self._transaction():
             self._connection.executemany(
                 "INSERT INTO counters VALUES (?, ?, ?, ?, ?, 0)"
                 " ON CONFLICT DO UPDATE SET requests = max(requests, excluded.requests)",
                 [(*counted, requests) for counted, requests in totals],
             )
+            count_emptied(self._connection)
             lost = self.count_lost()
             if lost < 0:
                 self._count_found(-lost)
@@ -371,13 +385,13 @@ class Backlog:
 
     def forget_withdrawals(self, carried_out: Sequence[Asked]) -> None:
         """Deletes these withdrawals of this spool, unless they were asked for again meanwhile."""
-        with transaction(self._connection):
+        with self._transaction():
             self._connection.executemany("DELETE FROM withdrawals WHERE id = ?", [(each.id,) for each in carried_out])
 
     def forget_quarantined_of(self, day: date, timezone: str, asked: Sequence[Asked]) -> None:
         """Deletes the quarantined lines of a day whose visitors withdrew, whichever spool they did so in."""
         tokens = [b'"visitor":%d,' % each.visitor for each in asked]
-        with transaction(self._connection):
+        with self._transaction():
             found = self._connection.execute(
                 "SELECT id, lines FROM quarantine WHERE day = ? AND timezone = ?", (day.isoformat(), timezone)
             ).fetchall()
@@ -386,6 +400,39 @@ class Backlog:
         for file, _ in set_aside(self.file.parent):
             if any(token in piece for piece in _pieces(file) for token in tokens):
                 remove(file)
+
+    def has_site(self, site: str) -> bool:
+        """Whether events of a site wait here."""
+        found = "SELECT 1 FROM rows WHERE instr(lines, ?) LIMIT 1"
+        return self._connection.execute(found, (_named(site),)).fetchone() is not None
+
+    def forget_site(self, site: str) -> None:
+        """Deletes what is known of a site, but for how many requests it had: one sum of all sites that were removed."""
+        with self._transaction():
+            # No number of a commit is used again.
+            commits = int(self._connection.execute(LAST_COMMITS).fetchone()[0])
+            self._connection.execute("INSERT OR REPLACE INTO facts VALUES ('commits', ?)", (commits,))
+            requests = self._connection.execute(
+                "SELECT outcome, sum(requests) FROM counters WHERE site = ? GROUP BY outcome", (site,)
+            ).fetchall()
+            for outcome, number in requests:
+                move_ledger(self._connection, REMOVED[outcome], number)
+            for table in ("counters", "arrivals", "withdrawals"):
+                self._connection.execute(f"DELETE FROM {table} WHERE site = ?", (site,))
+            self._connection.execute("DELETE FROM quarantine WHERE instr(lines, ?)", (_named(site),))
+        for file, _ in set_aside(self.file.parent):
+            if any(_named(site) in piece for piece in _pieces(file)):
+                remove(file)
+
+    def knows_site(self, site: str) -> bool:
+        """Whether anything here names a site."""
+        found = (
+            "SELECT 1 FROM counters WHERE site = :site UNION ALL SELECT 1 FROM arrivals WHERE site = :site"
+            " UNION ALL SELECT 1 FROM withdrawals WHERE site = :site"
+            " UNION ALL SELECT 1 FROM quarantine WHERE instr(lines, :named) LIMIT 1"
+        )
+        named = {"site": site, "named": _named(site)}
+        return self.has_site(site) or self._connection.execute(found, named).fetchone() is not None
 
     def arrivals_since(self, commit: int) -> tuple[list[tuple[str, Arrived]], int]:
         """The last requests of the sites that changed after commit number `commit`, and the last one's number."""
@@ -397,7 +444,7 @@ class Backlog:
 
     def forget_quarantined(self, timezone: str, days: Callable[[date], bool]) -> None:
         """Deletes the quarantined lines of the days that `days` names: they hold tokens, which no seal may outlive."""
-        with transaction(self._connection):
+        with self._transaction():
             found = self._connection.execute("SELECT DISTINCT day FROM quarantine WHERE timezone = ?", (timezone,))
             for (day,) in [row for row in found.fetchall() if days(date.fromisoformat(row[0]))]:
                 self._connection.execute("DELETE FROM quarantine WHERE timezone = ? AND day = ?", (timezone, day))
@@ -418,6 +465,9 @@ class Backlog:
         """Requests by outcome, events by what became of them, and those still here (`waiting`)."""
         counts = dict(self._connection.execute("SELECT outcome, sum(requests) FROM counters GROUP BY outcome"))
         gone = dict(self._connection.execute("SELECT outcome, events FROM ledger"))
+        for outcome, removed in REMOVED.items():
+            if removed in gone:
+                counts[outcome] = counts.get(outcome, 0) + gone.pop(removed)
         waiting = self._connection.execute(
             "SELECT coalesce(sum(events), 0) FROM rows WHERE NOT EXISTS (SELECT 1 FROM batches AS b WHERE b.events = 0"
             " AND b.day = rows.day AND b.timezone = rows.timezone AND rows.id BETWEEN b.first AND b.last)"
@@ -460,12 +510,29 @@ class Backlog:
         Waiting for readers it holds the worker's commits up, so it waits for a moment only.
         """
         self._connection.execute(f"PRAGMA busy_timeout = {TRUNCATE_WAIT_MS}")
-        busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        with self._noted():
+            busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         self._connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
         return not busy
 
     def close(self) -> None:
         self._connection.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """As `collector.spool.transaction`; what fails in it leaves the file."""
+        with self._noted(), transaction(self._connection):
+            yield
+
+    @contextlib.contextmanager
+    def _noted(self) -> Iterator[None]:
+        """A write that fails within a `with` block gets its note: the worker leaves the file, and so does a drainer."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            if is_failed_write(error):
+                note_failed_write(self.file)
+            raise
 
 
 class DamagedRowError(Exception):
@@ -486,6 +553,11 @@ def batch_identity(spool: int, first: int, last: int) -> int:
     """63 bits, because SQLite's integers are signed."""
     digest = blake2b(f"{spool} {first} {last}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+def _named(site: str) -> bytes:
+    """How a line of an event names its site."""
+    return b'"site":"%b"' % site.encode()
 
 
 def _halves(lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
@@ -516,23 +588,15 @@ def days_named_in(file: Path) -> set[tuple[date, str]]:
 def opened(folder: Path) -> Iterator[list[Backlog]]:
     """The backlogs of all spool files of a folder that their workers have made, for the time of a `with` block.
 
-    Damaged ones are left out. What is found damaged within the block gets its note, and `SpoolDamagedError` is raised.
+    Those that are left are none. What is found damaged within the block gets its note, and `SpoolDamagedError` is
+    raised.
     """
     with contextlib.ExitStack() as stack:
         backlogs = []
         for file in sorted(folder.glob("spool-*.sqlite")):
-            if is_damaged(file):
-                continue
-            try:
-                backlog = Backlog(file)
-                stack.callback(backlog.close)
-                if backlog.is_made():
-                    backlog.renew()
-                    backlogs.append(backlog)
-            except sqlite3.Error as error:
-                if not is_damage(error):
-                    raise SpoolError(f"cannot open the spool {file.name}: {error}") from error
-                note_damage(file, str(error), is_sure=False)
+            backlog = _made(file, stack)
+            if backlog is not None:
+                backlogs.append(backlog)
         try:
             yield backlogs
         except (sqlite3.Error, ValueError, TypeError, LookupError, OverflowError) as error:
@@ -542,6 +606,28 @@ def opened(folder: Path) -> Iterator[list[Backlog]]:
             if not found:
                 raise
             raise SpoolDamagedError(f"{', '.join(file.name for file in found)}: damaged") from error
+
+
+def _made(file: Path, stack: contextlib.ExitStack) -> Backlog | None:
+    """The backlog of a file, closed with `stack`; None of one that is left, or that its worker is still making."""
+    try:
+        if is_left(file):
+            return None
+        backlog = Backlog(file)
+        stack.callback(backlog.close)
+        if not backlog.is_made():
+            return None
+        backlog.renew()
+    except sqlite3.Error as error:
+        if is_failed_write(error):
+            note_failed_write(file)
+        if not is_damage(error):
+            raise SpoolError(f"cannot open the spool {file.name}: {error}") from error
+        note_damage(file, str(error), is_sure=False)
+        return None
+    except OSError as error:
+        raise SpoolError(f"cannot look at the spool {file.name}: {error.strerror}") from error
+    return backlog
 
 
 def _is_found_damaged(file: Path) -> bool:

@@ -2,18 +2,27 @@
 
 Of a total the largest counts, so writing one again does no harm. What was written is looked for some seconds later, and
 written again where it is not there: an answer that it was done is not proof.
+
+Who reads them (the view `coverage`, and so page, JSON and SQL) sees of today the numbers as of the last full hour: who
+fills a step of ten with requests of their own learns that within an hour some request came, and no more. They are taken
+once an hour for all spools and readers, into a table, so that neither a restart nor another reader or query shows more
+(`HourlyCoverage`). An hour that was missed stays missed: the next change comes with the next full hour.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aggregator.backlog import Backlog
-from aggregator.store import Store
+from aggregator.store import INSERT_SETTINGS, Store, statement
 from collector.clock import Clock
-from collector.spool import Counted
+from collector.group import Counted
 
 CONFIRM_EVERY_S = 10.0
+HOUR_S = 3_600
+# What was taken by then is shown from the hour's second minute on (migration 0030), so that it changes by the clock.
+TAKEN_WITHIN_S = 55.0
 COLUMNS = ("day", "site", "outcome", "reason", "spool", "requests")
 
 
@@ -66,3 +75,33 @@ class Coverage:
         self._store.insert_rows(
             "coverage_totals", COLUMNS, [(*counted, spool, requests) for counted, requests in totals]
         )
+
+
+class HourlyCoverage:
+    """What readers see of today, taken once an hour. `may_work` is asked before."""
+
+    def __init__(self, store: Store, may_work: Callable[[], bool] = lambda: True) -> None:
+        self._store, self._may_work = store, may_work
+        self._seen = 0
+
+    def round(self, now: float | None = None) -> bool:
+        """Takes the numbers where a full hour began just now, or none was ever taken; whether it did.
+
+        `now` is the store's clock, in Unix seconds. Raises what the store raises; repeating is harmless.
+        """
+        now = self._store.now() if now is None else now
+        hour = int(now // HOUR_S) * HOUR_S
+        if hour <= self._seen or (self._seen and now - hour > TAKEN_WITHIN_S) or not self._may_work():
+            return False
+        self._seen = self._taken()
+        is_due = self._seen == 0 or (hour > self._seen and now - hour <= TAKEN_WITHIN_S)
+        if is_due:
+            # One part, so all or nothing. Of two who take an hour at once the store swallows the second.
+            settings = {**INSERT_SETTINGS, "insert_deduplication_token": f"coverage/{hour}"}
+            self._store.command(statement("coverage_of_hour"), {"as_of": hour}, settings)
+            self._seen = self._taken()
+        return is_due
+
+    def _taken(self) -> int:
+        """The last hour that was taken, in Unix seconds; 0 before the first."""
+        return int(self._store.query("SELECT toUnixTimestamp(max(as_of)) FROM coverage_rows")[0][0])

@@ -3,12 +3,14 @@
 A dropped partition leaves inactive parts behind that the engine removes a moment later, a torn disk may have left
 detached ones, an interrupted insert or merge temporary ones. Only when the store knows of none of them, and, where the
 store's disk is this machine's, no file name tells of one either, is the day destroyed.
+
+Rows that a mutation deletes are in the parts that it replaced until these are removed: `replaced` waits for that.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from aggregator.store import Store, StoreRefused, StoreUnavailable
@@ -18,6 +20,8 @@ DEADLINE_S = 60.0
 POLL_S = 0.1
 # Each turn takes milliseconds, and all that may come into such a day are batches that were on their way.
 MOST_TURNS = 100
+# Folders of a table beside its parts: names and hashes of parts, and what `detached_parts` tells.
+NO_PARTS = frozenset(("detached", "deduplication_logs", "moving"))
 # ClickHouse's NO_SUCH_DATA_PART.
 NO_SUCH_PART = 232
 
@@ -81,25 +85,62 @@ def remains(store: Store, partition_id: str, *, on_this_disk: bool) -> tuple[str
 
 def _folders(store: Store, partition_id: str) -> set[str]:
     """Every file or folder of the table named after the partition: parts, temporary, detached and half deleted ones."""
-    rows = store.query(
-        "SELECT arrayJoin(data_paths) FROM system.tables WHERE database = currentDatabase() AND name = 'open_events'"
-    )
-    roots = [Path(path) for (path,) in rows]
-    places = [place for root in roots for place in (root, root / "detached")]
+    places = [place for root in _roots(store, "open_events") for place in (root, root / "detached")]
     return {f"{place.name}/{path.name}" for place in places for path in place.glob(f"*{partition_id}*")}
 
 
+def _roots(store: Store, table: str) -> list[Path]:
+    rows = store.query(
+        "SELECT arrayJoin(data_paths) FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
+        {"table": table},
+    )
+    return [Path(path) for (path,) in rows]
+
+
+def replaced(store: Store, table: str, *, on_this_disk: bool, deadline_s: float = DEADLINE_S) -> tuple[str, ...]:
+    """Wait until all parts are gone that have no say in `table` now: replaced, dropped or temporary ones, whatever is
+    in them. Returns those that are left at the deadline; detached ones are another matter."""
+    deadline = time.monotonic() + deadline_s
+    waited_for = _without_say(store, table, on_this_disk=on_this_disk)
+    while left := waited_for & _without_say(store, table, on_this_disk=on_this_disk):
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(POLL_S)
+    return tuple(sorted(left))
+
+
+def _without_say(store: Store, table: str, *, on_this_disk: bool) -> set[str]:
+    rows = store.query(
+        "SELECT name, active FROM system.parts WHERE database = currentDatabase() AND table = {table:String}",
+        {"table": table},
+    )
+    inactive = {str(name) for name, active in rows if not active}
+    if not on_this_disk:
+        return inactive
+    roots = _roots(store, table)
+    on_disk = {path.name for root in roots for path in root.iterdir() if path.is_dir() and path.name not in NO_PARTS}
+    active = {str(name) for name, active in rows if active}
+    return inactive | {name.removeprefix("delete_tmp_") for name in on_disk - active}
+
+
 def _drop_detached(store: Store, partition_id: str) -> None:
-    for name in _detached(store, partition_id):
-        sql = "ALTER TABLE open_events DROP DETACHED PART {name:String}"
+    drop_detached(store, "open_events", _detached(store, partition_id))
+
+
+def drop_detached(store: Store, table: str, names: Iterable[str]) -> None:
+    for name in names:
+        sql = f"ALTER TABLE {table} DROP DETACHED PART {{name:String}}"
         store.command(sql, {"name": name}, {"allow_drop_detached": 1})
 
 
 def _detached(store: Store, partition_id: str) -> list[str]:
     """A part detached as broken or ignored has a word before the partition in its name."""
+    return [name for name in detached_parts(store, "open_events") if partition_id in name]
+
+
+def detached_parts(store: Store, table: str) -> list[str]:
     rows = store.query(
-        "SELECT name FROM system.detached_parts"
-        " WHERE database = currentDatabase() AND table = 'open_events' AND position(name, {id:String}) > 0",
-        {"id": partition_id},
+        "SELECT name FROM system.detached_parts WHERE database = currentDatabase() AND table = {table:String}",
+        {"table": table},
     )
-    return [name for (name,) in rows]
+    return [str(name) for (name,) in rows]

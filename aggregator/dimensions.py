@@ -17,13 +17,14 @@ from typing import Literal
 OTHER = "(other)"
 
 
-Unit = Literal["visitor", "visit", "view", "event"]
+Unit = Literal["visitor", "visit", "view", "event", "error"]
 # Which measures (visitors, visits, views, events, bounces, engaged_s) each row of a whole adds to in one place only.
 DIVIDED: Mapping[Unit, tuple[int, ...]] = {
     "visitor": (1, 1, 1, 1, 1, 1),
     "visit": (0, 1, 1, 1, 1, 1),
     "view": (0, 0, 1, 0, 1, 1),
     "event": (0, 0, 0, 1, 0, 0),
+    "error": (0, 0, 0, 0, 0, 0),
 }
 
 
@@ -58,6 +59,8 @@ def _directory(column: str) -> str:
     return rf"replaceRegexpOne(splitByChar('?', {column})[1], '[^/]*/?$', '')"
 
 
+_SLOW = "if(name = 'vitals' AND has(mapValues(properties), 'poor'), path, '')"
+
 DIMENSIONS = (
     Dimension("page", "path", _directory("path"), ("view", "leave"), one_of="view"),
     Dimension("entry", "entry_page", _directory("entry_page"), one_of="visit"),
@@ -73,7 +76,17 @@ DIMENSIONS = (
     Dimension("device", _known("device")),
     Dimension("screen", _known("screen")),
     Dimension("language", _known("language")),
+    Dimension("network_operator", "network_operator", is_partial=True),
+    Dimension("loyalty", "loyalty", kinds=("view",), is_partial=True),
     Dimension("event", "name", kinds=("event",), one_of="event"),
+    # Breakage: errors are counted as events are, in cells of their own.
+    Dimension("error", "if(name IN ('404', 'vitals'), '', name)", kinds=("error",), one_of="error"),
+    Dimension("missing_page", "if(name = '404', path, '')", _directory("path"), ("error",), one_of="error"),
+    Dimension("slow_page", _SLOW, _directory("path"), ("error",), one_of="error"),
+    *(
+        Dimension(vital, f"if(name = 'vitals', properties['{vital}'], '')", kinds=("error",), one_of="error")
+        for vital in ("lcp", "inp", "cls", "ttfb")
+    ),
 )
 
 LIVE = tuple(each for each in DIMENSIONS if each.is_live)

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from aggregator.arrivals import of_one_network
+from aggregator.deletion import OPEN, retained_tables
 from aggregator.finding import Finding
 from aggregator.guard import ClockGuard, newest_event
 from aggregator.ledger import Ledger, SpoolLedger, read_ledger
@@ -44,6 +45,7 @@ PINNED = {
     "open_events": (*SYNCED, "old_parts_lifetime = 1", "non_replicated_deduplication_window = 1000"),
     "seals": (*SYNCED, "non_replicated_deduplication_window = 1000"),
     **dict.fromkeys(("trend_rows", "breakdown_rows", "batches", "coverage_totals", "drains", "closings"), SYNCED),
+    "coverage_rows": SYNCED,
     **dict.fromkeys(("leases", "arrivals", "migrations"), SYNCED),
 }
 # A drainer moves events four times a second, and pauses between: within this, one of its pauses is met.
@@ -60,6 +62,7 @@ TERMS = (
     ("expired", "expired", "events that could not be sealed in time, and were destroyed"),
     ("quarantined", "quarantined", "events that the store refuses, or that a damaged file has lost"),
     ("withdrawn", "withdrawn", "events deleted because their visitor withdrew consent"),
+    ("removed", "removed", "events of open days deleted because their site was removed"),
 )
 
 
@@ -276,15 +279,11 @@ def _days_counted_twice(settings: Settings, store: Store) -> Finding:
 
 
 def _vanished_sites(settings: Settings, store: Store) -> Finding:
-    known = {
-        site
-        for (site,) in store.query(
-            "SELECT DISTINCT site FROM trend_rows UNION DISTINCT SELECT DISTINCT site FROM open_events"
-        )
-    }
-    vanished = sorted(known - settings.sites.keys())
+    tables = (OPEN, *(table.name for table in retained_tables(store)))
+    known = {str(site) for table in tables for (site,) in store.query(f"SELECT DISTINCT site FROM {table}")}
+    vanished = sorted(known - {"", *settings.sites})
     evidence = f"data of sites that are not in the configuration: {', '.join(vanished) or 'none'}"
-    return _found("sites", not vanished, evidence, "put them back, or remove their data")
+    return _found("sites", not vanished, evidence, "put them back, or delete their data with `footfall site remove`")
 
 
 def _one_network(settings: Settings, store: Store) -> Finding:

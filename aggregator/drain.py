@@ -34,6 +34,7 @@ from aggregator.backlog import Backlog, Batch, DamagedRowError, opened
 from aggregator.coverage import Coverage
 from aggregator.presence import Presence, presence_of, take_out_doubles
 from aggregator.reconcile import Rescue, whole_record
+from aggregator.removal import Removals
 from aggregator.store import Store, StoreRefused, StoreUnavailable
 from aggregator.watermark import Watermark
 from aggregator.withdrawal import Withdrawals
@@ -43,7 +44,7 @@ from collector.fault import Fault
 from collector.folders import make_folder, sync_folder
 from collector.keys import Keys
 from collector.settings import Settings
-from collector.spool import SpoolDamagedError
+from collector.spool_fault import SpoolDamagedError
 from collector.zones import Zones
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class Drainer:
             raise
         on_this_disk = settings.aggregator.store == "embedded"
         self._withdrawals = Withdrawals(self._record, store, drainer, self._watermark, clock, on_this_disk=on_this_disk)
+        self._removals = Removals(self._folder, self._record, store, self._watermark, on_this_disk=on_this_disk)
         self._rescue = Rescue(self._folder, store, clock)
         self._refusals: dict[int, int] = {}
         self._max_rows: dict[tuple[Path, date, str], int] = {}
@@ -107,6 +109,8 @@ class Drainer:
             self._push_arrivals(backlogs)
             if self._withdrawals.round(backlogs):
                 self._clean.clear()  # Their logs hold tokens, and lines that were drained.
+            if self._removals.round(backlogs):
+                self._clean.clear()
             self._clean.update(each.file for each in backlogs if each.file not in self._clean and each.truncate_log())
             self._promise(backlogs)
         self._destroy_sealed_keys()
@@ -130,6 +134,8 @@ class Drainer:
         outcome = "open" if present.is_whole(batch.events) else self._decided(batch)
         if outcome is not None:
             return self._done(backlog, batch, outcome)
+        if not present.events and backlog.has_expired(batch):
+            return self._expired(backlog, batch)
         if self._watermark.may_insert(batch.day, batch.timezone):
             if present.events == batch.events:
                 return self._take_out_doubles(backlog, batch)
@@ -202,6 +208,13 @@ class Drainer:
         # Late and expired batches were counted by the sealer, in the store: here they are drained all the same.
         backlog.end(batch, "drained")
         return batch.events
+
+    def _expired(self, backlog: Backlog, batch: Batch) -> int:
+        """No drainer came for three days; what is younger goes into another batch."""
+        self._clean.discard(backlog.file)
+        events = backlog.expire(batch)
+        log.error("%d events of %s in %s waited past the fail-safe for a drainer", events, batch.day, batch.timezone)
+        return events
 
     def _late(self, backlog: Backlog, batch: Batch) -> int:
         log.warning(

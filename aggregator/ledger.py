@@ -1,11 +1,12 @@
 """Conservation: what was received equals what became of it, exactly (design.md section 13).
 
 Per spool:  received = dropped + invalid + in spool + drained + late + expired + quarantined
-In total:   drained  = open + sealed + set aside as late + expired in the store + withdrawn
+In total:   drained  = open + sealed + set aside as late + expired in the store + withdrawn + removed
 
 A batch counts in one place, also between two steps of whoever moves it: while its rows wait in the
 spool it is waiting, whatever the store has of it; once a committed seal has read it, it is sealed,
-though its rows may not be dropped yet. Of a visitor who withdrew, a row is open until it is deleted.
+though its rows may not be dropped yet. Of a visitor who withdrew, or a site that is removed, a row is open until it is
+deleted. What a removed site's seals had read before stays sealed: seals count the events of all sites of a time zone.
 
 A spool is read as it was at one moment, so its own sum is exact under any load. The store cannot be read at the same
 moment as the spools. So everything is read twice: where nothing went from the spools to the store, within it, or out of
@@ -23,7 +24,7 @@ from pathlib import Path
 
 from aggregator.backlog import opened
 from aggregator.store import Store, statement
-from aggregator.withdrawal_record import withdrawn_in
+from aggregator.withdrawal_record import removed_in, withdrawn_in
 from collector.damage import notes_in
 
 RETRY_S = 0.05
@@ -71,20 +72,21 @@ class Ledger:
     expired: int
     quarantined: int
     withdrawn: int
+    removed: int
     imbalances: tuple[str, ...]
     spools: tuple[SpoolLedger, ...]
     is_moving: bool
 
     @property
     def in_store(self) -> int:
-        """Events found in the store, or withdrawn from it."""
+        """Events found in the store, or withdrawn or removed from it."""
         own = sum(spool.late + spool.expired for spool in self.spools)
-        return self.open + self.sealed + self.late + self.expired + self.withdrawn - own
+        return self.open + self.sealed + self.late + self.expired + self.withdrawn + self.removed - own
 
     @property
     def accounted(self) -> int:
         """Events found somewhere; equal to `accepted` where nothing was lost or doubled."""
-        gone = self.late + self.expired + self.quarantined + self.withdrawn
+        gone = self.late + self.expired + self.quarantined + self.withdrawn + self.removed
         return self.waiting + self.open + self.sealed + gone
 
 
@@ -143,7 +145,8 @@ def _read(spool_dir: Path, store: Store) -> _Reading:
                 counts = backlog.ledger()
                 doubtful += [batch.batch for batch in backlog.recorded()]
             spools.append(_spool_ledger(backlog.file.name, counts))
-    stored = _stored(store, doubtful) | {"withdrawn": withdrawn_in(spool_dir, store)}
+    deleted = {"withdrawn": withdrawn_in(spool_dir, store), "removed": removed_in(spool_dir, store)}
+    stored = _stored(store, doubtful) | deleted
     damaged = tuple(note.with_suffix(".sqlite").name for note in notes_in(spool_dir))
     return _Reading(tuple(spools), tuple(doubtful), stored, damaged)
 
@@ -185,6 +188,7 @@ def _ledger(reading: _Reading, *, is_moving: bool) -> Ledger:
         expired=total["expired"] + stored["expired"],
         quarantined=total["quarantined"],
         withdrawn=stored["withdrawn"],
+        removed=stored["removed"],
         imbalances=reading.imbalances(),
         spools=reading.spools,
         is_moving=is_moving,

@@ -53,6 +53,12 @@ def migrate(store: Store, folder: Traversable | None = None) -> int:
     return len(missing)
 
 
+def is_migrated(store: Store) -> bool:
+    """Whether every migration of this program was applied. Raises what the store raises, before the first one also."""
+    known = read_migrations(files("aggregator") / "migrations")
+    return int(store.query("SELECT uniqExact(number) FROM migrations")[0][0]) >= len(known)
+
+
 def read_migrations(folder: Traversable) -> list[Migration]:
     """The migrations of a folder, by number. Raises MigrationFault for gaps, repetitions and misnamed files."""
     found = []

@@ -13,17 +13,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import partial
 
+from aggregator.coverage import HourlyCoverage
 from aggregator.drain import Drainer, identity_in
 from aggregator.guard import ClockGuard, newest_event
 from aggregator.lease import Lease
 from aggregator.migrate import migrate
+from aggregator.retention import Retention
 from aggregator.seal import Sealed, Sealer, Surroundings
 from aggregator.store import Store, StoreUnavailable, open_store
 from collector.clock import Clock
 from collector.keys import Keys
 from collector.process import forbid_core_dumps, give_way
 from collector.settings import Settings
-from collector.spool import SpoolError
+from collector.spool_fault import SpoolError
 
 log = logging.getLogger(__name__)
 
@@ -112,22 +114,38 @@ def _drain_round(settings: Settings, store: Store, keys: Keys, clock: Clock, end
 
 def _seal_round(settings: Settings, store: Store, keys: Keys, clock: Clock, ending: contextlib.ExitStack) -> Round:
     sealer = _sealer(settings, store, keys, clock, PATIENCE_S)
+    may_work = _lease(settings, store).acquire
+    retention = Retention(store, settings, _guard(store, clock), may_work)
+    coverage = HourlyCoverage(store, may_work)
 
     def seal_round() -> float:
+        coverage.round()
         for sealed in sealer.seal_due():
             log.info("%s", _told(sealed))
+        retention.round()
         return SEAL_EVERY_S
 
     return seal_round
 
 
 def _sealer(settings: Settings, store: Store, keys: Keys, clock: Clock, patience_s: float = 0.0) -> Sealer:
-    # One holder for each data folder: a sealer that was killed finds its lease again, nobody waits for it to run out.
-    lease = Lease(store, "seal", identity_in(settings.data / "sealer.id"), store.now)
-    guard = ClockGuard(clock, store.now, partial(newest_event, store))
+    lease = _lease(settings, store)
     return Sealer(
-        store, settings, clock, guard, Surroundings(may_work=lease.acquire, sealed=keys.destroy, patience_s=patience_s)
+        store,
+        settings,
+        clock,
+        _guard(store, clock),
+        Surroundings(may_work=lease.acquire, sealed=keys.destroy, patience_s=patience_s),
     )
+
+
+def _guard(store: Store, clock: Clock) -> ClockGuard:
+    return ClockGuard(clock, store.now, partial(newest_event, store))
+
+
+def _lease(settings: Settings, store: Store) -> Lease:
+    # One holder for each data folder: a sealer that was killed finds its lease again, nobody waits for it to run out.
+    return Lease(store, "seal", identity_in(settings.data / "sealer.id"), store.now)
 
 
 def _repeat(round_: Round, stopping: threading.Event) -> None:

@@ -30,16 +30,18 @@ from collector.damage import (
     aside,
     fault_of,
     is_damage,
-    is_damaged,
-    is_surely_damaged,
+    is_left,
+    log_of,
     note_damage,
     note_of,
     notes_in,
     remove_set_aside,
 )
 from collector.folders import sync_folder
-from collector.salvage import salvage, whole_fault
-from collector.spool import SKIPPED_ROWS, Counted, SpoolError, locked
+from collector.group import Counted
+from collector.salvage import save_left
+from collector.spool_fault import SpoolError
+from collector.spool_file import SKIPPED_ROWS, connect, locked, write_log_anew
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,7 @@ def reconcile(backlog: Backlog, store: Store) -> int:
     last = backlog.saved()
     if last is None:
         return 0
+    backlog.clear()  # What was counted already is not to be found again below.
     held = _held(store)
     for batch in backlog.recorded():
         store.kill(batch.tag)
@@ -154,9 +157,7 @@ class Rescue:
         """A worker that still has a damaged file leaves it with its next heartbeat. Raises `StoreUnavailable`."""
         remove_set_aside(self._folder, self._clock.wall() - SET_ASIDE_LIFE_S)
         for file in sorted(self._folder.glob("spool-*.sqlite")):
-            log_file = file.with_name(file.name + "-wal")
-            if not is_damaged(file) and log_file.exists() and log_file.stat().st_size:
-                self._with_lock(file, self._look)
+            self._with_log_left(file)
         for note in notes_in(self._folder):
             self._with_lock(note.with_suffix(".sqlite"), self._save)
 
@@ -171,25 +172,35 @@ class Rescue:
                 os.close(lock)
         except (OSError, sqlite3.Error, SpoolError) as fault:
             if file not in self._told:
-                log.error("cannot save what the damaged spool %s holds: %s; it is tried again", file.name, fault)
+                log.error("cannot save what the spool %s holds: %s; it is tried again", file.name, fault)
             self._told.add(file)
         else:
             self._told.discard(file)
 
+    def _with_log_left(self, file: Path) -> None:
+        """Looks at a log that nobody writes now: the next who closes the file would empty it."""
+        try:
+            has_log = not is_left(file) and log_of(file).exists() and log_of(file).stat().st_size > 0
+        except OSError as fault:
+            raise SpoolError(f"cannot look at the spool {file.name}: {fault.strerror}") from fault
+        if has_log:
+            self._with_lock(file, self._look)
+
     @staticmethod
     def _look(file: Path) -> None:
-        """At a log that nobody writes now: the next who closes the file would empty it."""
         fault = _fault_of(file)
         if fault is not None:
             note_damage(file, fault)
+            return
+        with contextlib.closing(connect(file)) as connection:  # A write may have failed in an earlier life.
+            write_log_anew(connection, file)
 
     def _save(self, file: Path) -> None:
-        is_sure = is_surely_damaged(file) or file.with_suffix(".saved").exists()
-        if is_sure or _fault_of(file) is not None or whole_fault(file) is not None:
-            log.error("the spool %s was damaged: %s", file.name, salvage(file, self._clock.wall()))
+        saved = save_left(file, self._clock.wall())
+        if saved is not None:
+            log.error("the spool %s was left: %s", file.name, saved)
         with contextlib.closing(Backlog(file)) as backlog:
             backlog.renew()
-            note_damage(file, "", is_sure=False)  # From here on the file is whole, and `saved` says what is to be done.
             lost = reconcile(backlog, self._store)
         if lost:
             log.error("%d accepted events are lost with the damaged spool %s; counted as quarantined", lost, file.name)

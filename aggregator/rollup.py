@@ -78,7 +78,7 @@ def rules_of(settings: Settings, site: str, day: date) -> SiteRules:
     if is_development(site):
         return SiteRules(k, level == "exact", day + timedelta(days=DEVELOPMENT_DAYS))
     months = known.retention_months if known else CNIL_MONTHS
-    return SiteRules(k, level == "exact", _months_after(day, months))
+    return SiteRules(k, level == "exact", months_after(day, months))
 
 
 def read(store: Store, period: Period, rules: Callable[[str], SiteRules], largest_k: int) -> Reading:
@@ -182,7 +182,8 @@ def _showing(of_sites: Mapping[str, SiteRules]) -> dict[str, object]:
     }
 
 
-def _months_after(day: date, months: int) -> date:
-    """Counted from the first of the month, which every month has: at most three days longer than a calendar says."""
+def months_after(day: date, months: int) -> date:
+    """`day` so many months later, counted from the first of the month, which every month has: at most three days longer
+    than a calendar says."""
     years, month = divmod(day.month - 1 + months, 12)
     return date(day.year + years, month + 1, 1) + timedelta(days=day.day - 1)

@@ -37,6 +37,7 @@ from aggregator.fail_safe import FailSafe
 from aggregator.guard import ClockGuard
 from aggregator.presence import doubled_batches, take_out_doubles
 from aggregator.rollup import Period, SiteRules
+from aggregator.silence import Silence
 from aggregator.store import Store, StoreRefused, statement
 from collector import days
 from collector.clock import Clock
@@ -117,6 +118,7 @@ class Sealer:
         self._store, self._settings, self._clock, self._guard = store, settings, clock, guard
         self._surroundings, self._step = surroundings, surroundings.step
         self._decisions, self._fail_safe = Decisions(store), FailSafe(store, clock)
+        self._silence = Silence(clock)
         self._on_this_disk = settings.aggregator.store == "embedded"
         self.waiting: Mapping[Period, str] = {}
         # Days that were dropped and may not be gone yet, and those that nobody was told of: a fault came between.
@@ -225,7 +227,11 @@ class Sealer:
     def _unpromised(self, period: Period) -> str | None:
         is_patient = self._clock.boot() < self._awake_since + self._surroundings.patience_s
         since_ms = 0 if is_patient else int((self._clock.wall() - DRAINER_GIVEN_UP_S) * 1000)
-        missing = self._decisions.ask(statement("unpromised"), period, since_ms=since_ms)
+        found = self._decisions.ask(statement("unpromised"), period, since_ms=since_ms)
+        silent = [self._silence.of(drainer, seen_at_ms) > DRAINER_GIVEN_UP_S for drainer, seen_at_ms in found]
+        missing = (
+            found if is_patient else [each for each, is_silent in zip(found, silent, strict=True) if not is_silent]
+        )
         return f"{len(missing)} of the drainers may still insert into it" if missing else None
 
     def _seal(self, open_day: OpenDay) -> Sealed | None:

@@ -1,10 +1,14 @@
-"""The drainer's own record of withdrawals: which rows it is deleting, and how many it has deleted in all.
+"""The drainer's own record of what it deletes for who withdrew and for sites that are removed: which rows, and how many
+it has deleted in all.
 
 Written before the first row is deleted, so that a drainer that died in between deletes the same rows again and counts
 each once. Rows are named by batch and position: no token is in this file. The sum alone is kept.
 
 `drainer.sqlite`, beside the spools: `deleting(day, timezone, batch, present, positions)`: of the `present` rows that
-the batch had, those at `positions` (a JSON list) are being deleted; `ledger(outcome, events)`: those that are gone.
+the batch had, those at `positions` (a JSON list) are being deleted; `ledger(outcome, events)`: those that are gone,
+`withdrawn` or `removed`. `removing(site)`: the sites that somebody asks this drainer to remove (`removal`), and
+`removed_rows(day, timezone, site, batch, present)`: of the `present` rows that the batch had, the site's are being
+deleted.
 """
 
 from __future__ import annotations
@@ -15,12 +19,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import orjson
 
 from aggregator.store import Store, statement
 from collector.folders import sync_folder
-from collector.spool import connect, transaction
+from collector.spool_file import connect, transaction
 
 FILE_NAME = "drainer.sqlite"
 SCHEMA = """
@@ -28,7 +33,12 @@ CREATE TABLE IF NOT EXISTS deleting (
     day TEXT NOT NULL, timezone TEXT NOT NULL, batch INTEGER NOT NULL, present INTEGER NOT NULL,
     positions TEXT NOT NULL, PRIMARY KEY (day, timezone, batch)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS ledger (outcome TEXT PRIMARY KEY, events INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS removing (site TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS removed_rows (
+    day TEXT NOT NULL, timezone TEXT NOT NULL, site TEXT NOT NULL, batch INTEGER NOT NULL, present INTEGER NOT NULL,
+    PRIMARY KEY (day, timezone, batch)) WITHOUT ROWID;
 """
+Outcome = Literal["withdrawn", "removed"]
 # The store is asked about so many batches at once: their numbers go with the address of the request.
 BATCHES_AT_ONCE = 1_000
 
@@ -76,16 +86,60 @@ class Record:
         """Forgets which rows they were and counts `withdrawn` more events."""
         with transaction(self._connection):
             self._connection.execute("DELETE FROM deleting WHERE day = ? AND timezone = ?", (day.isoformat(), timezone))
-            self._connection.execute(
-                "INSERT INTO ledger VALUES ('withdrawn', ?)"
-                " ON CONFLICT (outcome) DO UPDATE SET events = events + excluded.events",
-                (withdrawn,),
+            self._move("withdrawn", withdrawn)
+
+    def _move(self, outcome: Outcome, events: int) -> None:
+        self._connection.execute(
+            "INSERT INTO ledger VALUES (?, ?) ON CONFLICT (outcome) DO UPDATE SET events = events + excluded.events",
+            (outcome, events),
+        )
+
+    def total(self, outcome: Outcome = "withdrawn") -> int:
+        """Events that were withdrawn, or removed with their sites, but for those that are being deleted now."""
+        found = self._connection.execute("SELECT events FROM ledger WHERE outcome = ?", (outcome,)).fetchone()
+        return 0 if found is None else int(found[0])
+
+    def ask_removal(self, site: str) -> None:
+        """From here on the drainer removes what it has of `site`, whatever happens; twice is once."""
+        with transaction(self._connection):
+            self._connection.execute("INSERT OR IGNORE INTO removing VALUES (?)", (site,))
+
+    def removing(self) -> list[str]:
+        """The sites that are to be removed."""
+        return [str(site) for (site,) in self._connection.execute("SELECT site FROM removing ORDER BY site")]
+
+    def end_removal(self, site: str) -> None:
+        """Forgets a site of which nothing is left, its name in the log included."""
+        with transaction(self._connection):
+            self._connection.execute("DELETE FROM removing WHERE site = ?", (site,))
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def removal_days(self) -> list[tuple[date, str]]:
+        """The (day, time zone) pairs of which rows of removed sites are being deleted."""
+        found = self._connection.execute("SELECT DISTINCT day, timezone FROM removed_rows ORDER BY day, timezone")
+        return [(date.fromisoformat(day), timezone) for day, timezone in found]
+
+    def removed_rows(self, day: date, timezone: str) -> tuple[str, dict[int, int]]:
+        """The site whose rows are being deleted of a day ("" where none is), and how many rows each batch had."""
+        found = self._connection.execute(
+            "SELECT site, batch, present FROM removed_rows WHERE day = ? AND timezone = ?", (day.isoformat(), timezone)
+        ).fetchall()
+        return (str(found[0][0]) if found else ""), {int(batch): int(present) for _, batch, present in found}
+
+    def begin_removed(self, day: date, timezone: str, site: str, present: Mapping[int, int]) -> None:
+        """From here on the site's rows of these batches are to be deleted; a batch that is known stays as it was."""
+        with transaction(self._connection):
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO removed_rows VALUES (?, ?, ?, ?, ?)",
+                [(day.isoformat(), timezone, site, batch, rows) for batch, rows in present.items()],
             )
 
-    def total(self) -> int:
-        """Events that were withdrawn, but for those that are being deleted now."""
-        found = self._connection.execute("SELECT events FROM ledger WHERE outcome = 'withdrawn'").fetchone()
-        return 0 if found is None else int(found[0])
+    def end_removed(self, day: date, timezone: str, removed: int) -> None:
+        """Forgets which rows they were and counts `removed` more events."""
+        with transaction(self._connection):
+            at = (day.isoformat(), timezone)
+            self._connection.execute("DELETE FROM removed_rows WHERE day = ? AND timezone = ?", at)
+            self._move("removed", removed)
 
     def check(self) -> None:
         """Reads all of it; raises `sqlite3.Error` or `ValueError` where it is damaged. It is small."""
@@ -94,6 +148,9 @@ class Record:
             raise ValueError(told)
         for day in self.days():
             self.rows(*day)
+        for day in self.removal_days():
+            self.removed_rows(*day)
+        self.removing()
         self.total()
 
     def restore(self, withdrawn: int) -> None:
@@ -120,6 +177,32 @@ def withdrawn_in(folder: Path, store: Store) -> int:
         return 0
     with opened_record(folder) as record:
         return record.total() + sum(gone(store, *day, record.rows(*day)) for day in record.days())
+
+
+def removed_in(folder: Path, store: Store) -> int:
+    """Events removed with their sites by the drainer of this folder, exact also while rows are being deleted."""
+    if not (folder / FILE_NAME).exists():
+        return 0
+    with opened_record(folder) as record:
+        removed = record.total("removed")
+        for day in record.removal_days():
+            site, present = record.removed_rows(*day)
+            counted = counted_of(store, *day, site)
+            removed += sum(rows - counted.get(batch, Counted(0, 0)).events for batch, rows in present.items())
+        return removed
+
+
+class Counted(NamedTuple):
+    """Events of a batch that are open, sealed or set aside, and how many rows it has of a site in its open day."""
+
+    events: int
+    of_site: int
+
+
+def counted_of(store: Store, day: date, timezone: str, site: str) -> Mapping[int, Counted]:
+    """Every batch of a day of which anything is counted."""
+    found = store.query(statement("counted_of_day"), {"day": day, "timezone": timezone, "site": site})
+    return {int(batch): Counted(int(events), int(of_site)) for batch, events, of_site in found}
 
 
 def gone(store: Store, day: date, timezone: str, rows: Sequence[Rows]) -> int:

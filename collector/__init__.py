@@ -9,17 +9,20 @@ The map, in the order that the data takes:
   `withdrawal`: the request to delete a visitor's open rows.
 - `hit`: a raw request, parsed. `pipeline`: the table of steps from a hit to an event, which are
   - `consent`, then `refuse`: may it be counted?
-  - `address`, `country` (with `places`): the truncated address and its country.
+  - `address`, `country`, `network_operator` (with `places`): the truncated address, its country and operator.
   - `client` (with `user_agent`, `client_names`): browser, system, device, screen, language.
   - `page` (with `pages`): host name and scrubbed path. `source` (with `source_names`): where the visit came from.
+    `loyalty`: what a device may say of earlier visits.
   - `keys`: the day's key, and the tokens it makes.
 - `event`: exactly what may be stored.
-- `committer`, `spool`: group commit to the durable queue on local disk. Only then comes the 202.
-  `damage`: whether a spool file is damaged. `salvage` (with `sqlite_image`): what can be read of one into a fresh file.
-  `expiry`: what waits past the fail-safe goes. `arrivals`: each site's last request, for a page that waits for one.
+- `committer`, `group`, `spool`: group commit to the durable queue on local disk. Only then comes the 202.
+  `spool_file`, `spool_fault`: the file's format, and what goes wrong with it. `answers`: to idempotency keys.
+  `failed_write`, `damage`: a spool file that is left, as a write into it failed or bytes are lost. `salvage` (with
+  `sqlite_image`): what can be read of one into a fresh file. `expiry`, `expired_rows`: what waits past the fail-safe
+  goes. `arrivals`: each site's last request, for a page that waits for one.
 
 Beside the way: `fault` (faults that a person can mend), `folders` (names that outlive a power cut), `startup` (what is
 looked at before anything runs), `process` (no core dumps), `supervisor` (keeps processes running), `ingest_token`
-(tokens for `/api/events`), `data/` (the country file and how it is built), `policy/` (what is collected, told to
-visitors, and the opt-out).
+(tokens for `/api/events`), `data/` (countries and sources, and how these files are built), `policy/` (what is
+collected, told to visitors, and the opt-out).
 """

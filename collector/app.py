@@ -22,6 +22,7 @@ from collector.committer import Committer
 from collector.country import Countries
 from collector.endpoints import Collecting, EventEndpoint, HealthEndpoint, PixelEndpoint, Scope, Send
 from collector.keys import Keys
+from collector.network_operator import Operators
 from collector.pipeline import Parts
 from collector.places import Places
 from collector.policy import endpoint as policy
@@ -43,11 +44,11 @@ class App:
     """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        """Raises `OSError` or `ValueError` for a bad country file, `KeyStorageError` for a bad key folder."""
+        """Raises `OSError` or `ValueError` for a bad file of networks, `KeyStorageError` for a bad key folder."""
         self._settings, self._clock = settings, clock
         self._keys = Keys(settings.privacy.key_dir, settings.privacy.grace_minutes * 60, clock)
-        countries = Countries(settings.collector.country_file)
-        places = Places(countries, settings.collector.trusted_proxies)
+        countries, file = Countries(settings.collector.country_file), settings.collector.operator_file
+        places = Places(countries, settings.collector.trusted_proxies, Operators(file) if file else None)
         self._parts = Parts(places, Clients(), self._keys, zones=Zones(settings.collector.spool_dir))
         self._event: EventEndpoint | None = None
         self._rest = Starlette(lifespan=self._life, exception_handlers={HTTPException: _tell})

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
+from collector.group import Arrived, Outcome
 from collector.settings import Site
-from collector.spool import Arrived, Outcome
 
 PUBLISH_EVERY_S = 1.0
 LAST_REQUESTS = 200

@@ -19,13 +19,15 @@ from pathlib import Path
 
 import orjson
 
+from collector.answers import ANSWER_LIFE_S, answer_to
 from collector.body import Receive, Refused
 from collector.days import day_of
 from collector.endpoints import JSON, UNAVAILABLE, Answer, Collecting, Scope, Send, fault_answer, headers_of, respond
+from collector.group import Counted, Group
 from collector.hit import BadRequest, bulk_fields, server_hit_of
 from collector.pipeline import Dropped, event_of
 from collector.settings import IngestToken, Settings, Site
-from collector.spool import ANSWER_LIFE_S, Counted, Group, SpoolError, answer_to
+from collector.spool_fault import SpoolError
 
 # A bulk body may be so many times larger than one event's: 4 MiB with the default of 64 KiB.
 BULK_FACTOR = 64

@@ -26,11 +26,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from collector.answers import ANSWER_LIFE_S
 from collector.arrivals import PUBLISH_EVERY_S, Arrivals
 from collector.clock import Ages, Clock
+from collector.damage import is_left
 from collector.expiry import Expiry
+from collector.group import Group
 from collector.keys import FAIL_SAFE_S, Keys
-from collector.spool import ANSWER_LIFE_S, Group, Spool, SpoolError, SpoolFullError, open_spool
+from collector.spool import Spool, open_spool
+from collector.spool_fault import SpoolError, SpoolFullError
 
 log = logging.getLogger(__name__)
 
@@ -206,6 +210,7 @@ class Committer:
         self.ages.look()
         self._note_keys(_attempted(self._destroy_keys, "destroy the keys whose time is over"))
         self._note(_attempted(self._beat, "beat the spool's heart"))
+        self._expire_unheld()
 
     def _destroy_keys(self) -> None:
         for day, timezone in self._keys.destroy_overdue():
@@ -221,6 +226,17 @@ class Committer:
             spool.prove_room()
             self._tell_recovery()
 
+    def _expire_unheld(self) -> None:
+        """Files that no worker has; what is wrong with one of them says nothing about this worker's."""
+        fault = _attempted(self._look_after_unheld, "look after the spools that no worker has")
+        if fault is not None:
+            log.error("%s; it is tried again in an hour", fault)
+
+    def _look_after_unheld(self) -> None:
+        expired = self._expiry.expire_unheld(self._folder, None if self._spool is None else self._spool.file)
+        if expired:
+            log.error("%d events in spools that no worker has waited past the fail-safe and were expired", expired)
+
     def _open(self) -> Spool:
         if self._spool is None:
             self._spool = open_spool(self._folder, self._max_bytes, skip=self._broken)
@@ -229,7 +245,8 @@ class Committer:
     def _note(self, fault: SpoolError | None) -> None:
         """Remembers a fault for /readyz.
 
-        After anything but a full disk the file is left: a failed sync is not to be retried on it.
+        After anything but a full disk the file is left: a failed sync is not to be retried on it. A note keeps others
+        from it until the drainer has put a fresh one in its place; where there is none, this worker remembers it.
         """
         if fault is None:
             return
@@ -238,8 +255,9 @@ class Committer:
         self._spool_fault = str(fault)
         spool = self._spool
         if spool is not None and not isinstance(fault, SpoolFullError | Unforeseen):
-            self._broken |= {spool.file}
             self._spool = None
+            if not _is_noted(spool.file):
+                self._broken |= {spool.file}
             with contextlib.suppress(sqlite3.Error, OSError):  # It is broken: whatever closing it says is no news.
                 spool.close()
 
@@ -255,6 +273,13 @@ class Committer:
         if self._spool_fault is not None:
             log.warning("the spool takes events again")
             self._spool_fault = None
+
+
+def _is_noted(file: Path) -> bool:
+    try:
+        return is_left(file)
+    except OSError:  # A disk that fails at everything.
+        return False
 
 
 def _attempted(work: Callable[[], None], what: str) -> SpoolError | None:

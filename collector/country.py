@@ -13,7 +13,7 @@ import maxminddb
 
 SHIPPED = Path(__file__).with_name("data") / "country.mmdb"
 
-_KINDS = ("country", "city", "enterprise", "location")
+_COUNTRY_KINDS = ("country", "city", "enterprise", "location")
 """A database type names what its records hold, as geoip2 expects it too; these hold `country.iso_code`."""
 
 
@@ -26,17 +26,7 @@ class Countries:
         Raises `OSError` where the file cannot be opened, `ValueError` where it is no database of countries; both
         messages name the file.
         """
-        file = path or SHIPPED
-        try:
-            self._reader = maxminddb.open_database(file)
-        except maxminddb.InvalidDatabaseError as fault:
-            raise ValueError(f"the country file {file} is no MaxMind database") from fault
-        except OSError as fault:
-            raise type(fault)(fault.errno, f"cannot open the country file: {fault.strerror}", str(file)) from fault
-        kind = self._reader.metadata().database_type
-        if not any(word in kind.lower() for word in _KINDS):
-            self.close()
-            raise ValueError(f"the country file {file} holds {kind}, not countries")
+        self._reader = open_networks(path or SHIPPED, "country", "countries", _COUNTRY_KINDS)
 
     def country_of(self, host: str) -> str:
         """The ISO 3166-1 alpha-2 code for `host` (`Truncated.host`), or "" where none is known."""
@@ -58,3 +48,22 @@ class Countries:
     def close(self) -> None:
         """Closes the file; no lookup may follow."""
         self._reader.close()
+
+
+def open_networks(file: Path, name: str, content: str, kinds: tuple[str, ...]) -> maxminddb.Reader:
+    """A database of networks whose declared type has one of the words `kinds` in it; `name` and `content` say in a
+    fault which file it was to be, and of what.
+
+    Raises `OSError` where the file cannot be opened, `ValueError` where it is no such database; both messages name it.
+    """
+    try:
+        reader = maxminddb.open_database(file)
+    except maxminddb.InvalidDatabaseError as fault:
+        raise ValueError(f"the {name} file {file} is no MaxMind database") from fault
+    except OSError as fault:
+        raise type(fault)(fault.errno, f"cannot open the {name} file: {fault.strerror}", str(file)) from fault
+    kind = reader.metadata().database_type
+    if not any(word in kind.lower() for word in kinds):
+        reader.close()
+        raise ValueError(f"the {name} file {file} holds {kind}, not {content}")
+    return reader

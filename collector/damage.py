@@ -8,7 +8,8 @@ silence, so they are looked for here before a file is used:
 - a header that reads as another format, or a table under another name, beside which an empty one would be made.
 
 Whoever finds damage leaves a note beside the file (`spool-N.damaged`) and the file alone: workers take another one, and
-the drainer, which has to hold the file's lock for it, saves what can be read (`collector.salvage`).
+the drainer, which has to hold the file's lock for it, saves what can be read (`collector.salvage`). A file into which a
+write failed is left in the same way, under a note of its own (`collector.failed_write`).
 
 The lock's file names the spool a second time, and the boot of the machine in which it was last opened: what a process
 wrote is all there while the machine runs, whereas after a power cut the last transaction may be torn.
@@ -28,6 +29,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from collector.failed_write import failure_note_of
 
 log = logging.getLogger(__name__)
 
@@ -73,23 +76,33 @@ def note_of(file: Path) -> Path:
 
 
 def notes_in(folder: Path) -> list[Path]:
-    """The notes of damaged spools."""
-    return sorted(folder.glob("spool-*.damaged"))
+    """The notes of spools that are left, one of each: that of damage where there are both."""
+    notes = (*folder.glob("spool-*.failed"), *folder.glob("spool-*.damaged"))
+    return sorted({note.stem: note for note in notes}.values())
 
 
-def is_damaged(file: Path) -> bool:
-    """Whether somebody has found damage that nobody has mended yet."""
-    return note_of(file).exists()
+def is_left(file: Path) -> bool:
+    """Whether somebody has found damage, or a write failed, and nobody has mended it yet; may raise `OSError`."""
+    return _is_there(note_of(file)) or _is_there(failure_note_of(file))
+
+
+def _is_there(note: Path) -> bool:
+    """Unlike `Path.exists`, which takes some faults of a disk for a no."""
+    try:
+        note.stat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def is_surely_damaged(file: Path) -> bool:
     """Whether it need not be looked at again; a log that lost its end looks whole the second time."""
-    return is_damaged(file) and note_of(file).read_bytes() == SURE
+    return _is_there(note_of(file)) and note_of(file).read_bytes() == SURE
 
 
 def note_damage(file: Path, why: str, *, is_sure: bool = True) -> None:
     """Leaves the note, synced, with one line in the log where it is new."""
-    is_new = not is_damaged(file)
+    is_new = not _is_there(note_of(file))
     note = os.open(note_of(file), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(note, SURE if is_sure else b"")
@@ -178,7 +191,7 @@ def fault_of(file: Path) -> str | None:
     with file.open("rb") as opened:
         header = opened.read(HEADER_BYTES)
     if not header:  # Not made yet; or SQLite would remove the log.
-        has_log = _log_of(file).exists() and _log_of(file).stat().st_size > 0
+        has_log = log_of(file).exists() and log_of(file).stat().st_size > 0
         return "it is empty, and its log is not" if has_log else None
     return _header_fault(header) or _log_fault(file)
 
@@ -198,7 +211,8 @@ def _header_fault(header: bytes) -> str | None:
     return None
 
 
-def _log_of(file: Path) -> Path:
+def log_of(file: Path) -> Path:
+    """The write-ahead log of a spool file."""
     return file.with_name(file.name + "-wal")
 
 
@@ -213,7 +227,7 @@ def _log_fault(file: Path) -> str | None:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         page_bytes = int(connection.execute("PRAGMA page_size").fetchone()[0])
         now = _indexed(file)
-    frames = Frames(_log_of(file), page_bytes)
+    frames = Frames(log_of(file), page_bytes)
     if before is not None and before.frames > frames.whole and frames.salts in (b"", before.salts):
         return f"its log has lost {before.frames - frames.whole} of {before.frames} pages"
     behind = frames.commits_behind(now.frames if now is not None else 0)

@@ -16,10 +16,11 @@ from collector.body import Bodies, Receive, Refused
 from collector.calendar import local_day
 from collector.clock import Clock
 from collector.committer import BusyError, Committer
+from collector.group import Counted, Outcome
 from collector.hit import BadRequest, Hit, event_fields, hit_of, pixel_fields
 from collector.pipeline import Dropped, Parts, event_of
 from collector.settings import Settings
-from collector.spool import Counted, Outcome, SpoolError
+from collector.spool_fault import SpoolError
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]

@@ -2,18 +2,28 @@
 
 Every bound is here. A body that breaks one raises `BadRequest`, which names the field and the limit
 and never the value. The fields are those of Plausible's Events API (short names win over long ones)
-plus `c` (consent) and `v` (policy version), so that its clients need only another address.
+plus `c` (consent) and `v` (policy version), so that its clients need only another address, and:
+
+- `b`, breakage, in words of fixed lists, so that neither an error's message nor a measured time has room in it:
+  `"n": "error", "b": "TypeError"` is a script error by its name (`ERRORS`; else it is kept as "other"), or "resource",
+  something that did not load; `"n": "vitals", "b": {"lcp": "good"}` is how fast the page was, by the web vitals
+  (`VITALS`) in their classes (`RATINGS`). Together with `"n": "404"`, a missing page, these are the kind `error`: they
+  count neither as views nor as events and open no visit; of `p` nothing is kept. Without `b` an event called error is
+  like any other.
+- `l`, loyalty, with a first view of a day: one of `LOYALTIES`, by what the device itself remembers (`loyalty`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
+
+from collector.loyalty import LOYALTIES
 
 MAX_NAME_CHARS = 120
 MAX_URL_BYTES = 2_048
@@ -27,6 +37,21 @@ MAX_POLICY_VERSION_CHARS = 64
 MAX_ADDRESS_CHARS = 64
 MAX_USER_AGENT_CHARS = 2_048
 MAX_BULK_EVENTS = 10_000
+
+MISSING_PAGE = "404"
+RESOURCE = "resource"
+OTHER_ERROR = "other"
+ERRORS = frozenset(
+    (
+        # ECMAScript's own, those of the DOM that scripts meet (Web IDL, section 2.8.1), and of a page's loader.
+        *("Error", "AggregateError", "EvalError", "InternalError", "RangeError", "ReferenceError", "SyntaxError"),
+        *("TypeError", "URIError", "AbortError", "DataCloneError", "InvalidStateError", "NetworkError"),
+        *("NotAllowedError", "NotFoundError", "NotSupportedError", "QuotaExceededError", "SecurityError"),
+        *("TimeoutError", "ChunkLoadError", RESOURCE, OTHER_ERROR),
+    )
+)
+VITALS = ("lcp", "inp", "cls", "ttfb")
+RATINGS = ("good", "needs-improvement", "poor")
 # Server-side events may be up to so old (design.md section 7); a clock may be ahead by the second figure.
 MAX_EVENT_AGE_S = 400 * 86_400.0
 MAX_CLOCK_AHEAD_S = 60.0
@@ -39,6 +64,14 @@ class BadRequest(Exception):
         super().__init__(f"{field}: {limit}")
         self.field = field
         self.limit = limit
+
+
+@dataclass(frozen=True, slots=True)
+class Breakage:
+    """What went wrong on a page: "404", one of `ERRORS`, or "vitals" with the class of each vital that was told."""
+
+    name: str
+    ratings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -59,6 +92,8 @@ class Hit:
     policy_version: str | None
     engaged_ms: int
     scroll: int
+    breakage: Breakage | None = None
+    loyalty: str = ""
     # Whether the address was asserted by a token holder who may do so for counting networks.
     asserted: bool = False
     trusted_address: bool = True
@@ -112,6 +147,8 @@ def hit_of(fields: object, *, at: float, address: str | None, headers: Mapping[b
         _policy_version(fields),
         engaged_ms,
         scroll,
+        _breakage(fields, name) if name in BREAKAGES else None,
+        _loyalty(fields) if "l" in fields else "",
     )
 
 
@@ -250,6 +287,33 @@ def _engagement(fields: Mapping[str, object]) -> tuple[int, int]:
     if engaged_ms is None and scroll is None:
         raise BadRequest("e", "an engagement needs e (milliseconds) or sd (percent)")
     return min(engaged_ms or 0, MAX_ENGAGED_MS), min(scroll or 0, 100)
+
+
+BREAKAGES = frozenset((MISSING_PAGE, "error", "vitals"))
+"""Names of events that may tell of breakage."""
+
+
+def _breakage(fields: Mapping[str, object], name: str) -> Breakage | None:
+    """What `b` tells of an event called `name`, one of `BREAKAGES`; None where that is an event like any other."""
+    if name == MISSING_PAGE:
+        return Breakage(MISSING_PAGE)
+    told = fields.get("b")
+    if told is None:
+        return None
+    if isinstance(told, str) and name == "error":
+        return Breakage(told if told in ERRORS else OTHER_ERROR)
+    if isinstance(told, dict) and name == "vitals":
+        ratings = {vital: told[vital] for vital in VITALS if vital in told}
+        if ratings and all(rating in RATINGS for rating in ratings.values()):
+            return Breakage(name, ratings)
+    raise BadRequest("b", f"must be an error's name, or of vitals each one of {', '.join(RATINGS)}")
+
+
+def _loyalty(fields: Mapping[str, object]) -> str:
+    value = fields["l"]
+    if value is None or value in LOYALTIES:
+        return str(value or "")
+    raise BadRequest("l", f"must be one of {', '.join(LOYALTIES)}")
 
 
 def _properties(fields: Mapping[str, object]) -> dict[str, str]:

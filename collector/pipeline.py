@@ -77,7 +77,7 @@ def drop_unwanted_clients(hit: Hit, site: Site) -> str | None:
 
 
 def put_place(draft: Draft, parts: Parts) -> None:
-    """Truncates the address, before anything else looks at it, and looks up the country of what is left."""
+    """Truncates the address, before anything else looks at it, and looks up what is left: its country and operator."""
     hit = draft.hit
     if hit.address is None:
         return
@@ -89,6 +89,8 @@ def put_place(draft: Draft, parts: Parts) -> None:
             parts.arrivals.note_network(draft.site, place.network)
     if place is not None:
         draft.place, draft.event.country = place, place.country
+        if place.operator:
+            draft.event.network_operator = place.operator
 
 
 def put_client(draft: Draft, parts: Parts) -> None:
@@ -135,10 +137,19 @@ def _referred(referrer: str, domain: str, hostname: str) -> Origin:
 
 
 def put_properties(draft: Draft, parts: Parts) -> None:
-    if draft.hit.properties:
+    """What the site said of an event; of breakage the classes alone, which are words of ours."""
+    if draft.hit.breakage is not None:
+        draft.event.properties = dict(draft.hit.breakage.ratings)
+    elif draft.hit.properties:
         draft.event.properties = {
             scrubbed(name, 64): scrubbed(value, 512) for name, value in draft.hit.properties.items()
         }
+
+
+def put_loyalty(draft: Draft, parts: Parts) -> None:
+    """What the device says of its earlier visits, where the site wants to hear it; else it is forgotten here."""
+    if draft.hit.loyalty and draft.site.loyalty and draft.event.kind == "view":
+        draft.event.loyalty = draft.hit.loyalty
 
 
 def put_tokens(draft: Draft, parts: Parts) -> None:
@@ -159,6 +170,7 @@ PUTS: tuple[Callable[[Draft, Parts], None], ...] = (
     put_page,
     put_origin,
     put_properties,
+    put_loyalty,
     put_tokens,
 )
 
@@ -176,10 +188,16 @@ def event_of(hit: Hit, site: Site, parts: Parts) -> Event | Dropped:
     if site.is_development and not is_development(page.hostname):
         return Dropped("foreign_page")
     day, iso, timezone = parts.zones.day(site, hit.at)
-    kind = KINDS.get(hit.name, "event")
-    name = scrubbed(hit.name, MAX_NAME_CHARS) if kind == "event" else ""
+    kind, name = _kind_and_name(hit)
     event = Event(iso, timezone, site.domain, hit.at, kind, name, hit.engaged_ms, hit.scroll)
     draft = Draft(hit, site, day, page, event)
     for put in PUTS:
         put(draft, parts)
     return event
+
+
+def _kind_and_name(hit: Hit) -> tuple[Kind, str]:
+    if hit.breakage is not None:
+        return "error", hit.breakage.name
+    kind = KINDS.get(hit.name, "event")
+    return kind, scrubbed(hit.name, MAX_NAME_CHARS) if kind == "event" else ""

@@ -1,4 +1,4 @@
-"""Where hits come from: the truncated address and its country, the common ones remembered by network.
+"""Where hits come from: the truncated address, its country and its operator, the common ones remembered by network.
 
 Place: between the request and all that looks at an address. The whole address lives in local variables here and in
 `address`, for as long as one call takes.
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from collector.address import OCTETS, Networks, Truncated, client_address, is_trusted, truncate
 from collector.country import Countries
+from collector.network_operator import Operators
 
 # A visit is several requests from one network: these are the visits of some minutes on a busy machine, in 4 MB.
 PLACES_KEPT = 16_384
@@ -22,19 +23,22 @@ PROXIES_KEPT = 1_024
 
 class Place(NamedTuple):
     """`host` and `network` as in `Truncated`; `country` is ISO 3166-1 alpha-2 or ""; `has_proxies`: a trusted proxy may
-    have an address of this network, so which hop is the client is to be found out."""
+    have an address of this network, so which hop is the client is to be found out; `operator` is the network's, or
+    ""."""
 
     host: str
     network: str
     country: str
     has_proxies: bool
+    operator: str
 
 
 class Places:
     """Places by address: 0.6 us for a remembered network, where hops, truncating and looking up take 5 (IPv6: 9)."""
 
-    def __init__(self, countries: Countries, trusted: Networks) -> None:
-        self._countries, self._trusted = countries, trusted
+    def __init__(self, countries: Countries, trusted: Networks, operators: Operators | None = None) -> None:
+        """`operators` None: who operates a network is not looked up."""
+        self._countries, self._trusted, self._operators = countries, trusted, operators
         self._known: dict[str | bytes, Place] = {}
         self._proxies: set[str] = set()
 
@@ -67,7 +71,11 @@ class Places:
         if truncated is None:
             return None
         place = Place(
-            truncated.host, truncated.network, self._countries.country_of(truncated.host), self._has_proxies(truncated)
+            truncated.host,
+            truncated.network,
+            self._countries.country_of(truncated.host),
+            self._has_proxies(truncated),
+            self._operators.operator_of(truncated.host) if self._operators else "",
         )
         # Not for what only holds an IPv4 address, or for no key: it is read anew each time.
         if key == _key(truncated.host) != NO_KEY:

@@ -1,4 +1,4 @@
-"""A damaged spool file: what can be read of it goes into a fresh file, and the rest is set aside.
+"""A spool file that is left: what can be read of it goes into a fresh file, and what is damaged is set aside.
 
 Whoever calls this holds the file's lock. The steps, each harmless when repeated after a crash; the note of the damage
 stays until the caller takes it away, so that nobody uses the file meanwhile:
@@ -23,20 +23,31 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 import orjson
 
-from collector.damage import Owner, aside, is_damage, owner_of
+from collector.damage import (
+    Owner,
+    aside,
+    fault_of,
+    is_damage,
+    is_surely_damaged,
+    log_of,
+    note_damage,
+    owner_of,
+    remove,
+)
 from collector.days import zone
+from collector.failed_write import failure_note_of
 from collector.folders import sync_folder
-from collector.spool import SCHEMA, check_tables, connect, last_row, row_check, skip_rows
+from collector.spool_file import REMOVED, SCHEMA, check_tables, connect, last_row, row_check, skip_rows
 from collector.sqlite_image import Cell, Image, Value
 
 OUTCOMES = frozenset(("accepted", "dropped", "invalid"))
-GONE = frozenset(("drained", "late", "expired", "quarantined"))
+GONE = frozenset(("drained", "late", "expired", "quarantined", *REMOVED.values()))
 FACTS = frozenset(("identity", "heartbeat", "commits", "saved"))
 GREATEST_IDS = "SELECT coalesce((SELECT max(id) FROM rows), 0), coalesce((SELECT max(last) FROM batches), 0)"
 # Rows are written so many bytes in a transaction.
@@ -124,6 +135,33 @@ def _is_day(day: Value, timezone: Value) -> bool:
     return isinstance(day, str) and isinstance(timezone, str)
 
 
+def save_left(file: Path, now: float) -> Saved | None:
+    """What a file that is left holds is in a fresh one; None where a look finds it whole. Its lock is held.
+
+    From here on the file is whole, but its note stays: the store may know more, and the fact `saved` says so. A file
+    into which a write failed, and of which everything was read, is not set aside. Raises as `salvage` does.
+    """
+    has_failed = failure_note_of(file).exists()
+    is_damaged = is_surely_damaged(file) or file.with_suffix(".saved").exists() or _is_found_damaged(file)
+    saved = salvage(file, now) if has_failed or is_damaged else None
+    note_damage(file, "", is_sure=False)
+    failure_note_of(file).unlink(missing_ok=True)
+    if saved is None or saved.damaged is None or is_damaged or saved.unreadable:
+        return saved
+    for moved in (saved.damaged, log_of(saved.damaged)):
+        remove(moved)
+    return replace(saved, damaged=None)
+
+
+def _is_found_damaged(file: Path) -> bool:
+    try:
+        return fault_of(file) is not None or whole_fault(file) is not None
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise
+        return True
+
+
 def salvage(file: Path, now: float) -> Saved:
     """Puts a fresh file in the place of the damaged `file`; its lock is held. Raises `OSError` and `sqlite3.Error`."""
     saved = file.with_suffix(".saved")
@@ -154,7 +192,8 @@ def _build(file: Path, building: Path, now: float) -> Saved:
         connection.executescript(SCHEMA)
         unreadable, last = _copy(image, connection)
         last = max(last, *connection.execute(GREATEST_IDS).fetchone())
-        connection.execute("INSERT INTO facts VALUES ('saved', ?)", (last,))
+        # Of a file that was saved before and not compared yet, what was known then stays.
+        connection.execute("INSERT OR IGNORE INTO facts VALUES ('saved', ?)", (last,))
         owner = owner_of(file)
         if owner is not None:
             connection.execute("INSERT OR REPLACE INTO facts VALUES ('identity', ?)", (owner.identity,))

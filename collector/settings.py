@@ -35,6 +35,9 @@ Network = IPv4Network | IPv6Network
 
 # CNIL, guidelines on audience measurement: what it collects is kept for 25 months at most.
 CNIL_MONTHS = 25
+# With 2, a link planted on one person shows to whoever follows it from one network of their own: these are two.
+LEAST_K = 3
+WHY_LEAST_K = "with 2, who sends from one network sees one more person come; 1 shows single people"
 # The widest networks that somebody can own: 10.0.0.0/8 and fc00::/7 (RFC 1918, RFC 4193).
 WIDEST_TRUSTED_PREFIX = {4: 8, 6: 7}
 WILDCARD_HOSTS = ("0.0.0.0", "::")  # noqa: S104  compared with, never bound to
@@ -98,6 +101,7 @@ class Site:
     retention_months: int
     ingest_tokens: tuple[IngestToken, ...]
     allowed_parameters: tuple[str, ...]
+    loyalty: bool = False
 
     @property
     def is_development(self) -> bool:
@@ -107,7 +111,8 @@ class Site:
 
 @dataclass(frozen=True)
 class CollectorSettings:
-    """The public side. `spool_max_bytes` bounds each worker's spool; `country_file` None is the one in the package."""
+    """The public side. `spool_max_bytes` bounds each worker's spool; `country_file` None is the one in the package,
+    `operator_file` None is none."""
 
     listen: Address
     workers: int
@@ -116,6 +121,7 @@ class CollectorSettings:
     spool_max_bytes: int
     max_body_bytes: int
     country_file: Path | None
+    operator_file: Path | None
 
 
 @dataclass(frozen=True)
@@ -254,6 +260,8 @@ def _read_collector(table: Table, data: Path, base: Path) -> CollectorSettings:
         max_body_bytes=table.whole("max_body_bytes", 65_536, 1_024, 16 << 20, "bytes of one request's body"),
         # None: the file that ships with the package, under a licence that allows it.
         country_file=table.path("country_file", base),
+        # None: who operates a visitor's network is not looked up, and none of these files may be shipped.
+        operator_file=table.path("operator_file", base),
     )
 
 
@@ -276,7 +284,7 @@ def _read_dashboards(table: Table) -> DashboardsSettings:
 def _read_privacy(table: Table, data: Path, base: Path) -> PrivacySettings:
     return PrivacySettings(
         # 5: statistics offices use 5 (NHS rounding, Apple's floor) to 10 (Eurostat); small sites still see something.
-        k=table.whole("k", 5, 2, 1_000, "1 shows single people: a development site may set it for itself"),
+        k=table.whole("k", 5, LEAST_K, 1_000, f"{WHY_LEAST_K}; a development site may set less for itself"),
         # Rounded: with exact numbers a subtraction isolates people on a quarter of pages.
         level=_read_level(table, "rounded"),
         # 15: queues and bulk senders are minutes behind; each minute more, the key of a day that is over still exists.
@@ -323,6 +331,8 @@ def _read_site(table: Table, privacy: PrivacySettings) -> Site:
         ingest_tokens=_read_ingest_tokens(table),
         # None: a parameter may hold anything, a name and an address among it.
         allowed_parameters=table.each("allowed_parameters", "1 to 64 letters, digits and _.-[]", _parameter),
+        # Off: it has browsers keep the day of the last visit, which the site's own notice must say, too.
+        loyalty=table.flag("loyalty", False),
     )
     _read_seal_every(table)
     table.close()
@@ -332,7 +342,7 @@ def _read_site(table: Table, privacy: PrivacySettings) -> Site:
 def _read_site_k(table: Table, development: bool, privacy: PrivacySettings) -> int:
     if development:
         return table.whole("k", 1, 1, 1_000, "networks in a group")
-    return table.whole("k", privacy.k, 2, 1_000, "k = 1 shows single people: only localhost and *.test may have it")
+    return table.whole("k", privacy.k, LEAST_K, 1_000, f"{WHY_LEAST_K}; only localhost and *.test may have less")
 
 
 def _read_level(table: Table, default: Level) -> Level:

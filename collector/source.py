@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from collector.page import hostname_in, scrubbed
-from collector.source_names import ALIASES, CHANNELS, HOSTS, Channel
+from collector.source_names import ALIASES, ALONE, CHANNELS, HOSTS, NATIONAL, Channel
 
 MAX_SOURCE_CHARS = 64
 MAX_CAMPAIGN_CHARS = 128
@@ -58,8 +58,11 @@ def _referred(referrer: str, own_hosts: Iterable[str]) -> Origin:
     if not host or _is_own(host, own_hosts):
         return DIRECT
     known = _known(host)
-    if known:
-        return Origin(known, CHANNELS[known], "")
+    channel = CHANNELS.get(known)
+    if channel != "email" and "mail" in host and (mail := _WEB_MAIL(host)):
+        return Origin(scrubbed(mail[1], MAX_SOURCE_CHARS), "email", "")
+    if channel:
+        return Origin(known, channel, "")
     return Origin(scrubbed(host.strip("[]"), MAX_SOURCE_CHARS), "referral", "")
 
 
@@ -71,23 +74,26 @@ def _is_own(host: str, own_hosts: Iterable[str]) -> bool:
     return False
 
 
-# Search engines with a host per country.
-_NATIONAL = re.compile(
-    r"(?:(?:images|lens|www|m|encrypted)\.)?(google)\.(?:[a-z]{2,3}|com?\.[a-z]{2})"
-    r"|(?:[a-z]{2}\.)?(?:[a-z]{1,8}\.)?search\.(yahoo)\.(?:com|co\.jp)"
-    r"|(?:m\.)?(yandex)\.(?:[a-z]{2,3}|com\.[a-z]{2})",
-).fullmatch
+# "google.de" is "google.{}", and so is "google.co.uk".
+_OF_COUNTRY = re.compile(r"(.+?)\.(?:com?\.[a-z]{2}|[a-z]{2,3})").fullmatch
 
 
 def _known(host: str) -> str:
     """The name of the service at `host` or above it, or "": l.facebook.com is Facebook."""
+    if name := ALONE.get(host):
+        return name
     rest = host
     while "." in rest:
         if name := HOSTS.get(rest):
             return name
         rest = rest.partition(".")[2]
-    national = _NATIONAL(host) if "." in host else None
-    return ALIASES[next(filter(None, national.groups()))] if national else ""
+    # A set first: the pattern costs every unknown host 0.7 us.
+    national = _OF_COUNTRY(host) if host.partition(".")[0] in NATIONAL else None
+    return ALONE.get(f"{national[1]}.{{}}", "") if national else ""
+
+
+# Web mail of anybody's: what it shows beside its host is who reads it.
+_WEB_MAIL = re.compile(r"(?:[a-z0-9.-]*\.)?((?:web|e-?)?mail\d*[a-z]?(?:\.[a-z0-9-]+){2,3})").fullmatch
 
 
 _PAID = re.compile(r"cpc|ppc|cpm|cpv|paid|display|banner|affiliate|retarget|ads?").search

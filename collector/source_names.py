@@ -1,70 +1,65 @@
-"""Well-known sources: the services behind hosts and behind what sites write into `utm_source`, and their channels."""
+"""Well-known sources: the services behind hosts and behind what sites write into `utm_source`, and their channels.
+
+Search engines and social networks are Matomo's (data/sources.tsv, built by `data/build_sources.py`, which explains its
+lines). Ours is what that list lacks: AI assistants, mail, services younger than its release, apps, and what else is
+worth a name. Where both know a host, ours decides.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 Channel = Literal["direct", "search", "social", "ai", "email", "referral", "campaign"]
 
+LIST = Path(__file__).with_name("data") / "sources.tsv"
+
 _SEARCH = {
-    # Google has a host per country and other services below each: `source` has a pattern for it.
-    "Google": "com.google.android.googlequicksearchbox",
-    "Bing": "bing.com cn.bing.com",
-    "DuckDuckGo": "duckduckgo.com",
-    "Yahoo": "search.yahoo.com search.yahoo.co.jp yahoo.com yahoo.co.jp",
-    "Yandex": "yandex.ru yandex.com ya.ru",
-    "Baidu": "baidu.com",
-    "Ecosia": "ecosia.org",
-    "Brave Search": "search.brave.com",
+    # Other services of Google's stand beside these: none of the names speaks for what is below it.
+    "Google": "lens.google.{} m.google.{} encrypted.google.{}",
+    "Yahoo": "yahoo.com yahoo.co.jp",
+    "Yandex": "yandex.ru yandex.com ya.ru m.yandex.{}",
     "Qwant": "qwant.com",
-    "Startpage": "startpage.com",
     "Kagi": "kagi.com",
-    "Naver": "search.naver.com naver.com",
-    "Daum": "search.daum.net daum.net",
-    "Seznam": "seznam.cz search.seznam.cz",
-    "Sogou": "sogou.com",
+    "Naver": "naver.com",
+    "Daum": "daum.net",
+    "Seznam": "seznam.cz",
     "360 Search": "so.com",
     "Swisscows": "swisscows.com",
     "Mojeek": "mojeek.com",
-    "MetaGer": "metager.de metager.org",
-    "AOL": "search.aol.com aol.com",
-    "Ask": "ask.com",
+    "MetaGer": "metager.org",
+    "AOL": "aol.com",
     "Dogpile": "dogpile.com",
-    "Coc Coc Search": "coccoc.com",
     "Presearch": "presearch.com",
-    "Lilo": "search.lilo.org",
     "Marginalia": "marginalia-search.com",
 }
 _SOCIAL = {
-    "Facebook": "facebook.com fb.com fb.me facebookcorewwwi.onion com.facebook.katana",
+    "Facebook": "fb.com facebookcorewwwi.onion com.facebook.katana",
     "Messenger": "messenger.com",
-    "Instagram": "instagram.com com.instagram.android",
+    "Instagram": "com.instagram.android",
     "Threads": "threads.net threads.com",
-    "X": "x.com twitter.com t.co com.twitter.android",
-    "LinkedIn": "linkedin.com lnkd.in com.linkedin.android",
-    "Reddit": "reddit.com redd.it out.reddit.com com.reddit.frontpage",
-    "YouTube": "youtube.com youtu.be com.google.android.youtube",
-    "TikTok": "tiktok.com",
-    "Pinterest": "pinterest.com pinterest.de pinterest.fr pinterest.co.uk pinterest.es pinterest.it pin.it",
-    "Snapchat": "snapchat.com",
+    "X": "x.com com.twitter.android",
+    "LinkedIn": "com.linkedin.android",
+    "Reddit": "redd.it com.reddit.frontpage",
+    "YouTube": "com.google.android.youtube",
+    "TikTok": "com.zhiliaoapp.musically",
+    "Pinterest": "pinterest.it pinterest.{} pin.it",
     "WhatsApp": "whatsapp.com web.whatsapp.com wa.me",
-    "Telegram": "telegram.org t.me web.telegram.org org.telegram.messenger",
+    "Telegram": "telegram.org t.me",
     "Discord": "discord.com discordapp.com",
     "Slack": "slack.com com.slack",
-    "Mastodon": "mastodon.social mastodon.online fosstodon.org mas.to hachyderm.io",
+    "Mastodon": "mastodon.online mas.to hachyderm.io org.joinmastodon.android",
     "Bluesky": "bsky.app go.bsky.app",
-    "Hacker News": "news.ycombinator.com hn.algolia.com",
+    "Hacker News": "hn.algolia.com",
     "Lobsters": "lobste.rs",
     "Product Hunt": "producthunt.com",
-    "VK": "vk.com vk.ru away.vk.com",
+    "VK": "vk.ru",
     "OK": "ok.ru",
-    "Weibo": "weibo.com weibo.cn t.cn",
+    "Weibo": "weibo.cn",
     "WeChat": "weixin.qq.com mp.weixin.qq.com",
-    "Xing": "xing.com",
-    "Tumblr": "tumblr.com t.umblr.com",
     "Quora": "quora.com",
     "Twitch": "twitch.tv",
-    "Vimeo": "vimeo.com",
     "Medium": "medium.com",
     "LINE": "line.me",
     "KakaoTalk": "kakao.com",
@@ -74,7 +69,7 @@ _SOCIAL = {
 }
 _AI = {
     "ChatGPT": "chatgpt.com chat.openai.com openai.com",
-    "Perplexity": "perplexity.ai",
+    "Perplexity": "perplexity.ai pplx.ai",
     "Claude": "claude.ai",
     "Gemini": "gemini.google.com bard.google.com",
     "Copilot": "copilot.microsoft.com copilot.com copilot.cloud.microsoft",
@@ -89,14 +84,15 @@ _AI = {
     "Doubao": "doubao.com",
     "Qwen": "chat.qwen.ai",
     "NotebookLM": "notebooklm.google.com",
+    "Duck.ai": "duck.ai",
 }
 _EMAIL = {
     "Gmail": "mail.google.com com.google.android.gm",
     "Outlook": "outlook.live.com outlook.office.com outlook.office365.com outlook.com",
     "Yahoo Mail": "mail.yahoo.com mail.yahoo.co.jp",
     "Proton Mail": "mail.proton.me mail.protonmail.com",
-    "GMX": "gmx.net gmx.de gmx.com",
-    "WEB.DE": "web.de",
+    "GMX": "gmx.net gmx.de gmx.com deref-gmx.net",
+    "WEB.DE": "web.de deref-web.de",
     "Fastmail": "fastmail.com app.fastmail.com",
     "iCloud Mail": "icloud.com",
     "Mail.ru": "e.mail.ru",
@@ -106,6 +102,7 @@ _EMAIL = {
     "Substack": "substack.com",
 }
 _REFERRAL = {
+    # Among Matomo's social networks; but people come from there to read, as from any other page.
     "GitHub": "github.com",
     "Wikipedia": "wikipedia.org",
     "Stack Overflow": "stackoverflow.com",
@@ -115,7 +112,7 @@ _REFERRAL = {
     "Google Sites": "sites.google.com",
     "Google Maps": "maps.google.com",
     "Google Translate": "translate.google.com",
-    "Google Ads": "googleads.g.doubleclick.net tpc.googlesyndication.com ads.google.com",
+    "Google Ads": "googleadservices.com googleads.g.doubleclick.net tpc.googlesyndication.com ads.google.com",
     "Google accounts": "accounts.google.com",
 }
 _BY_CHANNEL: tuple[tuple[Channel, dict[str, str]], ...] = (
@@ -126,13 +123,44 @@ _BY_CHANNEL: tuple[tuple[Channel, dict[str, str]], ...] = (
     ("referral", _REFERRAL),
 )
 
-CHANNELS: dict[str, Channel] = {name: channel for channel, services in _BY_CHANNEL for name in services}
+_OURS = {name: (channel, hosts) for channel, services in _BY_CHANNEL for name, hosts in services.items()}
+
+
+def _listed() -> Iterator[tuple[Channel, str, str]]:
+    """Channel, name and hosts of each service of Matomo's."""
+    for line in LIST.read_text(encoding="utf-8").splitlines():
+        channel, name, hosts = line.split("\t")
+        yield "search" if channel == "search" else "social", name, hosts
+
+
+_LISTED = {name: (channel, hosts) for channel, name, hosts in _listed()}
+
+CHANNELS: dict[str, Channel] = {name: channel for name, (channel, _) in (_LISTED | _OURS).items()}
 """Channel by name of the service."""
 
-HOSTS = {host: name for _, services in _BY_CHANNEL for name, hosts in services.items() for host in hosts.split()}
+_ENTRIES = {
+    entry: name for services in (_LISTED, _OURS) for name, (_, hosts) in services.items() for entry in hosts.split()
+}
+
+HOSTS = {entry: name for entry, name in _ENTRIES.items() if not entry.startswith("=") and ".{}" not in entry}
 """Name of the service by its host, which stands for the hosts below it."""
 
-ALIASES = {name.lower(): name for name in CHANNELS} | {
+ALONE = {entry.removeprefix("="): name for entry, name in _ENTRIES.items() if entry not in HOSTS}
+"""Name of the service by a host that stands for itself alone; `{}` at its end is any country's."""
+
+# The most frequent of all countries needs no pattern.
+ALONE |= {host.replace(".{}", ".com"): name for host, name in ALONE.items()}
+
+NATIONAL = frozenset(host.partition(".")[0] for host in ALONE if host.endswith(".{}"))
+"""The first labels of hosts that a service has in many countries."""
+
+# Other names of the list, such as Free and Orange, are words that a site may mean otherwise.
+_WRITTEN = (
+    *("Ask", "Baidu", "Bing", "Coc Coc Search", "DuckDuckGo", "Ecosia", "Lilo", "Sogou", "Startpage", "Brave Search"),
+    *("Snapchat", "Tumblr", "Vimeo", "Xing"),
+)
+
+ALIASES = {name.lower(): name for name in (*_OURS, *_WRITTEN)} | {
     "fb": "Facebook",
     "facebook.com": "Facebook",
     "ig": "Instagram",

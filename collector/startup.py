@@ -18,6 +18,7 @@ from collector.country import Countries
 from collector.fault import Fault, one_line
 from collector.folders import make_folder
 from collector.keys import prepared_folder
+from collector.network_operator import Operators
 from collector.settings import Address, Settings
 
 # So long a part may take to stop (the supervisor's patience is 30 s, but it was killed and gave none).
@@ -40,12 +41,9 @@ def check_free(address: Address, setting: str) -> None:
 def check_collector(settings: Settings) -> None:
     """What the workers need, looked at here, where a fault is one line: they would only die of it again and again."""
     prepared_folder(settings.privacy.key_dir)
-    try:
-        Countries(settings.collector.country_file).close()
-    except (OSError, ValueError) as error:
-        raise Fault(
-            f"{one_line(error)}; set collector.country_file to a readable .mmdb file, or leave it out"
-        ) from None
+    _check_file("country_file", lambda: Countries(settings.collector.country_file).close())
+    if operators := settings.collector.operator_file:
+        _check_file("operator_file", lambda: Operators(operators).close())
     folder = settings.collector.spool_dir
     try:
         make_folder(folder)
@@ -55,6 +53,13 @@ def check_collector(settings: Settings) -> None:
             f"cannot write into the spool folder {folder}: {error.strerror};"
             " set collector.spool_dir to a folder on a local disk"
         ) from None
+
+
+def _check_file(setting: str, open_and_close: Callable[[], None]) -> None:
+    try:
+        open_and_close()
+    except (OSError, ValueError) as error:
+        raise Fault(f"{one_line(error)}; set collector.{setting} to a readable .mmdb file, or leave it out") from None
 
 
 def lock_data(data: Path) -> None:

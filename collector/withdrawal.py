@@ -34,10 +34,11 @@ from collector.endpoints import (
     respond,
     tell,
 )
+from collector.group import Withdrawn
 from collector.hit import BadRequest, event_fields, site_field
 from collector.pipeline import Parts
 from collector.settings import Site
-from collector.spool import SpoolError, Withdrawn
+from collector.spool_fault import SpoolError
 
 WITHDRAWN = Answer(202, b"withdrawn")
 

@@ -37,7 +37,7 @@ from collector.days import day_of, ends_at, zone
 from collector.folders import make_folder, sync_folder
 from collector.hit import MAX_CLOCK_AHEAD_S
 from collector.settings import Site
-from collector.spool import connect
+from collector.spool_file import BUSY_TIMEOUT_S
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +123,11 @@ class Zones:
         self.refresh()
         return self._terms.get(site.domain) or first_term(site.timezone)
 
+    def known(self) -> frozenset[str]:
+        """The sites whose zones are remembered."""
+        self.refresh()
+        return frozenset(self._terms)
+
     def in_use(self, sites: Iterable[Site], now: float) -> set[str]:
         """The time zones that events of `sites` count in now."""
         return {self.day(site, now).timezone for site in sites}
@@ -163,6 +168,18 @@ def declare(folder: Path, sites: Iterable[Site], now: float) -> None:
             log.warning("%s", _told(domain, terms, before[domain]))
 
 
+def forget(folder: Path, domain: str) -> bool:
+    """Forgets a site that was removed; False where it was not known. Returns when that is synced; raises `OSError`."""
+    if not (folder / FILE).exists():
+        return False
+    with _locked(folder / "zones.lock"):
+        before = _kept(folder / FILE)
+        if domain not in before:
+            return False
+        _write(folder / FILE, {name: terms for name, terms in before.items() if name != domain})
+    return True
+
+
 def waiting(zones: Zones, sites: Iterable[Site], now: float) -> list[str]:
     """A sentence for each site whose zone is not the configured one yet."""
     terms = {site.domain: zones.terms(site) for site in sites}
@@ -182,8 +199,13 @@ def _newest(folder: Path, domain: str) -> date:
     found = "SELECT max(day) FROM counters WHERE site = ? AND outcome = 'accepted'"
     newest = date.min
     for file in sorted(folder.glob("spool-*.sqlite")):
+        # For reading alone: who else closes a file last empties its log, and nobody knows yet whether it is whole.
+        uri = f"{file.absolute().as_uri()}?mode=ro"
         # One that is being made has none; one that is damaged cannot tell.
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(connect(file)) as connection:
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as connection,
+        ):
             (day,) = connection.execute(found, (domain,)).fetchone()
             newest = max(newest, date.fromisoformat(day or date.min.isoformat()))
     return newest

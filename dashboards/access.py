@@ -58,6 +58,23 @@ class People:
         with self._file.transaction() as people:
             return people.execute("DELETE FROM tokens WHERE name = ?", (name,)).rowcount == 1
 
+    def of_site(self, site: str) -> tuple[str, ...]:
+        """What there is for `site` alone, in words: tokens and users."""
+        with self._file.transaction() as people:
+            tokens = people.execute("SELECT name FROM tokens WHERE site = ? ORDER BY name", (site,)).fetchall()
+            users = people.execute("SELECT name FROM users WHERE site = ? ORDER BY name", (site,)).fetchall()
+        return (*(f"the token {name}" for (name,) in tokens), *(f"the user {name}" for (name,) in users))
+
+    def forget_site(self, site: str) -> None:
+        """Ends the tokens and users of `site`, with sessions and links, and leaves no byte of its name."""
+        with self._file.transaction() as people:
+            people.execute("DELETE FROM tokens WHERE site = ?", (site,))
+            people.execute("DELETE FROM users WHERE site = ?", (site,))
+        self._file.empty_log()
+        kept = self._data / "run" / "viewer-token"
+        if kept.is_file() and self.authorised(kept.read_text().strip()) is None:
+            kept.unlink()
+
     def authorised(self, bearer: str) -> Access | None:
         """What `bearer` may do, or None. Compares in constant time with every token, the matching one or not."""
         asked = digest(bearer)

@@ -51,8 +51,8 @@ def create_app(settings: Settings, people: People, open_store: Callable[[], Stor
         return _json({"alive": True})
 
     async def answer_readiness(_: Request) -> Response:
-        await run_in_threadpool(desk.probe_store)
-        return _json({"ready": True})
+        is_ready = await run_in_threadpool(desk.is_ready)
+        return _json({"ready": is_ready}, 200 if is_ready else 503)
 
     return Starlette(
         routes=[
@@ -83,5 +83,5 @@ async def _asking(request: Request, people: People, sign_in: SignIn) -> Access:
     return access
 
 
-def _json(content: Mapping[str, object]) -> Response:
-    return Response(orjson.dumps(content), 200, HEADERS, "application/json")
+def _json(content: Mapping[str, object], status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, HEADERS, "application/json")

@@ -14,6 +14,7 @@ from datetime import date
 from starlette.exceptions import HTTPException
 
 from aggregator.live import LiveView
+from aggregator.migrate import is_migrated
 from aggregator.store import Store
 from collector.clock import Clock
 from collector.settings import Settings, Site
@@ -76,6 +77,6 @@ class Desk:
                 self._opened = (store, LiveView(store, self.clock, zones=self.zones))
             return self._opened
 
-    def probe_store(self) -> None:
-        """Returns when the store has answered from its trends. Raises what `Store` raises."""
-        self.reading()[0].query("SELECT count() FROM (SELECT day FROM trend LIMIT 1)")
+    def is_ready(self) -> bool:
+        """Whether the store answers and has all its tables. Raises what `Store` raises."""
+        return is_migrated(self.reading()[0])

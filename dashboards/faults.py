@@ -19,8 +19,8 @@ from dashboards.question import BadQuestion
 from dashboards.words import marked
 
 RETRY = {"Retry-After": "5"}
-# UNKNOWN_TABLE and UNKNOWN_DATABASE: the migrations have not run yet.
-NOT_MIGRATED = (60, 81)
+# UNKNOWN_IDENTIFIER, UNKNOWN_TABLE and UNKNOWN_DATABASE: the migrations have not all run yet.
+NOT_MIGRATED = (47, 60, 81)
 FOR_MACHINES = ("/api/", "/healthz", "/readyz")
 TITLES = {
     400: marked("These days cannot be shown"),

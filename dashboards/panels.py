@@ -64,8 +64,29 @@ KINDS = {
     "screen": _Kind(marked("Screens")),
     "campaign": _Kind(marked("Campaigns")),
     "event": _Kind(marked("Events"), (("visitors", marked("Visitors")), ("events", marked("Events")))),
+    "loyalty": _Kind(marked("New and returning")),
+    "network_operator": _Kind(marked("Network operators")),
+    "missing_page": _Kind(marked("Missing pages"), (("visitors", marked("Visitors")), ("events", marked("Times")))),
+    "error": _Kind(marked("Script errors"), (("visitors", marked("Visitors")), ("events", marked("Times")))),
+    "slow_page": _Kind(marked("Slow pages"), (("visitors", marked("Visitors")), ("events", marked("Times")))),
+    "lcp": _Kind(marked("Loading (LCP)"), (("events", marked("Times")),)),
+    "inp": _Kind(marked("Answering (INP)"), (("events", marked("Times")),)),
+    "cls": _Kind(marked("Shifting (CLS)"), (("events", marked("Times")),)),
+    "ttfb": _Kind(marked("First byte (TTFB)"), (("events", marked("Times")),)),
+}
+RATINGS = {
+    "good": marked("Good"),
+    "needs-improvement": marked("Needs improvement"),
+    "poor": marked("Poor"),
 }
 NAMES: Mapping[str, Mapping[str, str]] = {
+    **dict.fromkeys(("lcp", "inp", "cls", "ttfb"), RATINGS),
+    "loyalty": {
+        "first": marked("First visit on this device"),
+        "month": marked("First visit this month"),
+        "week": marked("First visit this week"),
+        "day": marked("Also here this week"),
+    },
     "device": {
         "desktop": marked("Desktop"),
         "mobile": marked("Phone"),
@@ -91,7 +112,24 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     },
 }
 # As the site, a browser's maker or a campaign wrote it.
-AS_WRITTEN = frozenset({"page", "entry", "exit", "source", "campaign", "event", "browser", "os", "browser_version", "os_version"})
+AS_WRITTEN = frozenset(
+    {
+        "page",
+        "entry",
+        "exit",
+        "source",
+        "campaign",
+        "event",
+        "error",
+        "missing_page",
+        "slow_page",
+        "network_operator",
+        "browser",
+        "os",
+        "browser_version",
+        "os_version",
+    }
+)
 
 
 def panels(words: Words, lists: Mapping[str, Sequence[Cell]]) -> tuple[Panel, ...]:

@@ -6,6 +6,7 @@ Invariants:
   down.
 - Whatever was taken back is refused from the next request on, by every process, and stays so after a crash, for which
   commits are synced (`synchronous=FULL`).
+- What is deleted is overwritten, and gone from the write-ahead log once `empty_log` was called.
 - The file is readable by its owner alone, from its first byte on.
 - Its schema only moves forward; one of a newer Footfall is refused.
 
@@ -103,10 +104,21 @@ class PeopleFile:
             people.execute("PRAGMA synchronous = FULL")
             # A removed user's links and sessions go in the same transaction.
             people.execute("PRAGMA foreign_keys = ON")
+            people.execute("PRAGMA secure_delete = ON")
             with people:
                 yield people
         finally:
             people.close()
+
+    def empty_log(self) -> None:
+        """Leaves nothing in the write-ahead log; raises `AccessFault` where somebody reads for longer than a moment."""
+        people = sqlite3.connect(self._file, timeout=BUSY_TIMEOUT_S)
+        try:
+            busy, _, _ = people.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            people.close()
+        if busy:
+            raise AccessFault(f"{self._file} is in use, so what was deleted is in its log still; repeat this")
 
 
 @contextmanager

@@ -82,7 +82,7 @@ class Installation:
     folder: Path
     timezone: str = "UTC"
     grace_minutes: float = 15.0
-    k: int = 2
+    k: int = 3
     workers: int = 2
     others: Mapping[str, str] = field(default_factory=dict)
     level: str = "rounded"

@@ -22,6 +22,8 @@ from tests.installation import token_of
 ANSWER_TIMEOUT_S = 10.0
 PAUSE_S = 0.005
 RETRY_S = 0.05
+# An installation that has been struck answers again within a minute; who is told to stop asks for no longer than this.
+PATIENCE_S = 120.0
 EVENTS_PER_WITHDRAWAL = 20
 WITHDRAWING = FIREFOX.replace("128", "127")
 REFUSALS = (429, 503)
@@ -49,7 +51,7 @@ class Sent:
 
 
 class Senders:
-    """`singles` threads that send single events of today and `bulks` that send events of `past_days`, until stopped.
+    """In a `with` block: `singles` threads that send single events of today, and `bulks` that send such of `past_days`.
 
     `withdrawers` send events of today as one visitor of their own, who withdraws all of them now and then, and at last.
     Bulk requests are for any of the sites `domains`; `pause_s` is what a sender of single events waits before each.
@@ -65,36 +67,38 @@ class Senders:
         *,
         domains: Sequence[str] = ("example.com",),
         pause_s: Callable[[], float] = lambda: PAUSE_S,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.sent = Sent()
         self.mark = ""
         self._port, self._past_times, self._domains, self._pause_s = port, past_times, domains, pause_s
         self._stopping, self._abandoned = threading.Event(), threading.Event()
+        self._patience_s = patience_s
         # No two runs of a process share names or keys: an address in memory is used again.
         self._run = next(RUNS)
         self._threads = [threading.Thread(target=self._singles, args=(number,)) for number in range(singles)]
         self._threads += [threading.Thread(target=self._bulks, args=(number,)) for number in range(bulks)]
         self._threads += [threading.Thread(target=self._withdrawals, args=(number,)) for number in range(withdrawers)]
 
-    def start(self) -> None:
+    def __enter__(self) -> Senders:
         for thread in self._threads:
             thread.start()
-
-    def stop(self) -> None:
-        """Returns once every bulk request and the last withdrawal are answered, so the installation must be up."""
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
-
-    def __enter__(self) -> Senders:
-        self.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Stops; after a fault, for which nobody may answer any more, without waiting for answers."""
+        """Returns once every bulk request and the last withdrawal are answered, or after `patience_s`.
+
+        After a fault, for which nobody may answer any more, it waits for no answers.
+        """
         if kind is not None:
             self._abandoned.set()
-        self.stop()
+        self._stopping.set()
+        gives_up_at = time.monotonic() + self._patience_s
+        for thread in self._threads:
+            thread.join(max(0.0, gives_up_at - time.monotonic()))
+        self._abandoned.set()
+        for thread in self._threads:
+            thread.join()
 
     def _singles(self, sender: int) -> None:
         number, client = 0, _Client(self._port)
@@ -140,8 +144,10 @@ class Senders:
             else:
                 if answer.status == 202:
                     self.sent.withdrawing.add(name)
-        while not self._withdraw(client) and not self._abandoned.wait(RETRY_S):
-            pass
+        while not self._withdraw(client):
+            if self._abandoned.wait(RETRY_S):
+                self.sent.unexpected.append("a withdrawal was not answered")
+                break
         client.close()
 
     @staticmethod

@@ -7,8 +7,7 @@ Development sites have rules of their own and are left out.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
-from functools import partial
+from datetime import date, timedelta
 from typing import NamedTuple
 
 from aggregator.audit.check import (
@@ -23,14 +22,18 @@ from aggregator.audit.check import (
     ok,
     remark,
 )
-from aggregator.rollup import rules_of
+from aggregator.audit.spools import counted_sites
+from aggregator.deletion import retained_tables
+from aggregator.retention import limited_tables, past_days, today_of
+from aggregator.rollup import months_after, rules_of
 from aggregator.store import statement
-from collector.settings import is_development
+from collector.settings import CNIL_MONTHS, is_development
 
 # Writing a large day's rows takes minutes; an hour later a seal that is not committed never will be.
 BEING_SEALED_S = 3_600.0
-# The engine looks for expired rows every four hours (merge_with_ttl_timeout), in parts that it has time for.
+# The sealer deletes what is past its time each day (`retention`); one may be away over a weekend's day.
 PAST_TIME = timedelta(days=2)
+AWAY = "see whether `footfall aggregate` runs, and what it logs: it deletes these rows each day"
 FEWEST_VISITS_FOR_BOUNCES = 4
 
 
@@ -103,53 +106,55 @@ def uncommitted(installation: Installation) -> Verdict:
 
 
 def past_time(installation: Installation) -> Verdict:
-    """No row is older than its own `keep_until` says, two days for the engine's merges allowed."""
-    limit = datetime.fromtimestamp(installation.store.now(), UTC).date() - PAST_TIME
+    """No row is older than its own `keep_until` says, two days for a sealer that was away allowed."""
+    limit = today_of(installation.store) - PAST_TIME
     faults = []
-    for table in ("trend_rows", "breakdown_rows"):
+    for table in limited_tables(installation.store):
         ((count, oldest),) = installation.store.query(
-            f"SELECT count(), min(keep_until) FROM {table} WHERE keep_until < {{limit:Date}}", {"limit": limit}
+            f"SELECT count(), min(keep_until) FROM {table.name} WHERE keep_until < {{limit:Date}}", {"limit": limit}
         )
         if count:
-            faults.append(f"{table}: {count} rows that were to go by {oldest}")
-    return none_of(
-        faults,
-        f"no row was to go before {limit}",
-        "run SYSTEM START TTL MERGES and OPTIMIZE TABLE ... FINAL for these tables",
-    )
+            faults.append(f"{table.name}: {count} rows that were to go by {oldest}")
+    return none_of(faults, f"no row was to go before {limit}", AWAY)
 
 
 def retention(installation: Installation) -> Verdict:
-    """Rows go when the site's retention_months says, not later."""
-    rows = installation.store.query(
-        "SELECT site, day, max(keep_until) FROM"
-        " (SELECT site, day, keep_until FROM trend_rows UNION ALL SELECT site, day, keep_until FROM breakdown_rows)"
-        " GROUP BY site, day ORDER BY site, day"
-    )
-    kept_until = partial(rules_of, installation.settings)
-    longer = [(site, day, until) for site, day, until in rows if until > kept_until(site, day).keep_until]
-    faults = [
-        f"{site} {day}: kept until {until}, not {kept_until(site, day).keep_until}" for site, day, until in longer
-    ]
-    return none_of(
-        faults,
-        f"{len(rows)} site-days, none kept longer than the site's retention_months",
-        "set keep_until of these rows with ALTER TABLE ... UPDATE",
-    )
+    """No row is past what the site's retention_months give its day now, and none may stay longer than any site's."""
+    faults, site_days = [], 0
+    limit = today_of(installation.store) - PAST_TIME
+    for table in limited_tables(installation.store):
+        past = sorted(past_days(installation.store, installation.settings, table, limit))
+        faults += [f"{table.name}: {site} {day} is past the retention of its site" for site, day in past]
+        days = installation.store.query(f"SELECT toString(site), day, max(keep_until) FROM {table.name} GROUP BY 1, 2")
+        site_days += len(days)
+        faults += [
+            f"{table.name}: {site} {day} is kept until {until}" for site, day, until in days if _is_long(day, until)
+        ]
+    return none_of(faults, f"{site_days} site-days, none past its site's retention_months", AWAY)
+
+
+def _is_long(day: date, until: date) -> bool:
+    """Whether a row may stay longer than a site's retention can be."""
+    return until > months_after(day, CNIL_MONTHS)
 
 
 def removed_sites(installation: Installation) -> Verdict:
-    """What is kept is about sites of the configuration."""
+    """What is kept is about sites of the configuration, in the store and in the spools."""
     faults = []
-    for table in ("trend_rows", "breakdown_rows", "coverage_totals", "open_events"):
+    for table in ("open_events", *(table.name for table in retained_tables(installation.store))):
         rows = installation.store.query(
             f"SELECT site, count() FROM {table} WHERE site != '' GROUP BY site ORDER BY site"
         )
         faults += [
             f"{table}: {count} rows of {site}" for site, count in rows if site not in installation.settings.sites
         ]
+    for file, site in counted_sites(installation):
+        if site not in installation.settings.sites:
+            faults.append(f"{installation.shown(file)}: counts of {site}")
     return none_of(
-        faults, "data of configured sites alone", "put the site back into the configuration, or delete its rows"
+        faults,
+        "data of configured sites alone",
+        "put the site back into the configuration, or run `footfall site remove` for it",
     )
 
 

@@ -26,6 +26,7 @@ KNOWN_WIDE = frozenset(
     {
         *("trend_rows.seal", "breakdown_rows.seal", "seals.seal", "seals.events", "seals.bounded"),
         *("batches.batch", "batches.seal", "coverage_totals.spool", "coverage_totals.requests", "arrivals.spool"),
+        *("coverage_rows.before", "coverage_rows.requests"),
         *("drains.drainer", "drains.reopened", "leases.epoch", "leases.holder"),
     }
 )

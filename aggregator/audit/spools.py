@@ -30,9 +30,9 @@ from aggregator.audit.check import (
 from aggregator.reconcile import SET_ASIDE_LIFE_S
 from aggregator.rollup import Period
 from collector import days
-from collector.damage import is_damaged, notes_in, set_aside
+from collector.damage import is_left, notes_in, set_aside
 from collector.keys import FAIL_SAFE_S
-from collector.spool import BUSY_TIMEOUT_S
+from collector.spool_file import BUSY_TIMEOUT_S
 
 # The collector looks for rows past the fail-safe with its heartbeat.
 TOLERANCE_S = 3_600.0
@@ -63,7 +63,9 @@ def ages(machine: Machine) -> Verdict:
     """No row waits longer than the fail-safe."""
     faults, waiting = [], 0
     for file, connection in _opened(machine.settings.collector.spool_dir):
-        events, oldest = connection.execute("SELECT coalesce(sum(events), 0), min(committed_at) FROM rows").fetchone()
+        events, oldest = connection.execute(
+            "SELECT coalesce(sum(events), 0), min(committed_at) FROM rows WHERE length(lines) > 0"
+        ).fetchone()
         waiting += events
         if oldest is not None and machine.now - oldest > FAIL_SAFE_S + TOLERANCE_S:
             faults.append(f"{machine.shown(file)}: a row waits for {(machine.now - oldest) / 3_600:.1f} h")
@@ -150,10 +152,18 @@ def _days_withdrawn_in(file: Path) -> set[Period]:
     }
 
 
+def counted_sites(machine: Machine) -> Iterator[tuple[Path, str]]:
+    """The sites that the spools count requests of, or remember the last one of."""
+    for file, connection in _opened(machine.settings.collector.spool_dir):
+        for (site,) in connection.execute("SELECT site FROM counters UNION SELECT site FROM arrivals"):
+            if site:
+                yield file, site
+
+
 def _opened(folder: Path, pattern: str = "spool-*.sqlite") -> Iterator[tuple[Path, sqlite3.Connection]]:
     """Each spool file that a worker has finished making, for reading alone."""
     for file in sorted(folder.glob(pattern)):
-        if is_damaged(file):
+        if is_left(file):
             continue
         uri = f"{file.absolute().as_uri()}?mode=ro"
         with contextlib.closing(sqlite3.connect(uri, timeout=BUSY_TIMEOUT_S, uri=True)) as connection:

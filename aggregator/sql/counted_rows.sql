@@ -1,6 +1,6 @@
 -- The open rows of a day with what counting needs to know of each: its visit, that visit's entry, and whether it counts.
 -- Visits: 30 minutes of silence end one; views and events open one. Bounds per visitor: 30 views, 10 pages, 5 events,
--- 2 sources; 30 minutes of engagement a visit. A row over a bound is `bounded`; what is not `used` is read, no more.
+-- 10 errors, 2 sources; 30 minutes of engagement a visit. A row over a bound is `bounded`; what is not `used` is read, no more.
 -- `arrival` is the order in which rows were received; at `grown_at` the visit ceased to be a bounce (one view, no event).
 -- Every window but the last looks back only, so that what is said of a row does not change with the rows after it; but
 -- `exit_page` does.
@@ -12,7 +12,7 @@ SELECT
     entry.1 AS source, entry.2 AS channel, entry.3 AS campaign, entry.4 AS entry_page,
     -- The last page of a visit is known when the next one opens, or at the end of the day.
     if(visit_number <= length(exits), exits[visit_number], last_page) AS exit_page,
-    country, browser, browser_version, os, os_version, device, screen, language,
+    country, browser, browser_version, os, os_version, device, screen, language, network_operator, loyalty, properties,
     visitor + visit_number AS visit,
     -- The visit's own growth: the last so far, or, of a visit that has not grown yet, the one after.
     growths_so_far + if(grown, 0, 1) AS growth,
@@ -20,7 +20,7 @@ SELECT
     if(never_grown, (toDateTime('2106-02-07 06:28:15', 'UTC'), toUInt64(-1), toUInt32(-1)), growths[growth]) AS grown_at,
     least(engaged_in_visit, 1800000) - least(engaged_in_visit - engagement, 1800000) AS engaged_ms,
     over_bound OR (visit_number > 0 AND NOT has(first_entries, sipHash64(entry.1, entry.2, entry.3))) AS bounded,
-    multiIf(kind = 'error', false, visitor = 0, kind = 'view', visit_number > 0 AND NOT bounded) AS used
+    multiIf(visitor = 0, kind = 'view', visit_number > 0 AND NOT bounded) AS used
 FROM
 (
     SELECT *,
@@ -59,6 +59,7 @@ FROM
                 if(kind = 'leave', engaged_ms, 0) AS engagement,
                 countIf(kind = 'view') OVER so_far AS views,
                 countIf(kind = 'event') OVER so_far AS events,
+                countIf(kind = 'error') OVER so_far AS errors,
                 sum(engagement) OVER so_far AS engaged,
                 anyLastIf(path, kind IN ('view', 'event')) OVER so_far AS page_so_far,
                 at - lagInFrame(at) OVER so_far AS silence_s,
@@ -67,6 +68,7 @@ FROM
                 multiIf(
                     kind = 'view', views > 30 OR NOT has(first_pages, sipHash64(path)),
                     kind = 'event', events > 5,
+                    kind = 'error', errors > 10,
                     kind = 'leave', NOT has(first_pages, sipHash64(path)),
                     false) AS over_bound
             FROM open_events

@@ -13,7 +13,7 @@ cells AS
         (
             -- include: counted_rows
         )
-        WHERE used
+        WHERE used AND kind != 'error'
     )
     GROUP BY site, generation, clock_hour
 ),

@@ -1,5 +1,5 @@
 -- Drainers seen lately that have not promised to leave a day alone; one that never spoke of the time zone has not.
-SELECT drainer
+SELECT drainer, toUnixTimestamp64Milli(max(seen_at))
 FROM drains FINAL
 GROUP BY drainer
 HAVING max(seen_at) >= fromUnixTimestamp64Milli({since_ms:Int64})

@@ -33,16 +33,18 @@ OPEN_DAY = (
     Kept("host", ("hostname",), "destroyed"),
     Kept("origin", ("source", "channel", "campaign"), "groups", ("source", "channel", "campaign")),
     Kept("country", ("country",), "groups", ("country",)),
+    Kept("operator", ("network_operator",), "groups", ("network_operator",)),
     Kept("browser", ("browser", "browser_version"), "groups", ("browser", "browser_version")),
     Kept("system", ("os", "os_version"), "groups", ("os", "os_version")),
     Kept("device", ("device", "screen"), "groups", ("device", "screen")),
     Kept("language", ("language",), "groups", ("language",)),
-    Kept("event", ("kind", "name"), "groups", ("event",)),
-    Kept("properties", ("properties",), "destroyed"),
+    Kept("event", ("kind", "name"), "groups", ("event", "error", "missing_page")),
+    Kept("properties", ("properties",), "groups", ("slow_page", "lcp", "inp", "cls", "ttfb")),
+    Kept("loyalty", ("loyalty",), "groups", ("loyalty",)),
     Kept("attention", ("engaged_ms",), "groups"),
     Kept("scroll", ("scroll",), "destroyed"),
     Kept("delivery", ("batch", "position"), "destroyed"),
-    Kept("unused", ("network_operator", "variant"), "destroyed"),
+    Kept("unused", ("variant",), "destroyed"),
 )
 
 MEASURES = ("visitors", "visits", "views", "events", "bounces", "engaged_s")

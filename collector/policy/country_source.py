@@ -1,4 +1,4 @@
-"""Whose country data an installation uses, which their licences ask to be named where people see what came of them."""
+"""Whose data about networks an installation uses: their licences ask to be named where people see what came of them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,11 @@ OTHER = CountrySource("other", "", "")
 
 def country_source_of(file: Path | None) -> CountrySource:
     """The source of the country file `file` (None: the one in the package), by the type that it declares."""
-    if file is None:
-        return SHIPPED
+    return SHIPPED if file is None else source_of(file)
+
+
+def source_of(file: Path) -> CountrySource:
+    """The source of a database of networks, by the type that it declares."""
     with maxminddb.open_database(file) as reader:
         kind = reader.metadata().database_type.lower()
     if kind.startswith("footfall"):  # Built by data/build_country.py of the same sources, only later.

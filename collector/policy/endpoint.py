@@ -30,7 +30,7 @@ from collector.policy.machine import document_of
 from collector.policy.page import STYLE, Pages, View
 from collector.policy.sentences import Language, chosen, languages
 from collector.settings import Site
-from collector.spool import SpoolError
+from collector.spool_fault import SpoolError
 from collector.withdrawal import OnwardClock, withdrawals_of
 
 # When this software began to drop every event that comes with GPC, whatever was consented to (collector/consent.py);

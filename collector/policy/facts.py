@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from collector.keys import FAIL_SAFE_S
-from collector.policy.country_source import CountrySource, country_source_of
+from collector.policy.country_source import CountrySource, country_source_of, source_of
 from collector.settings import CNIL_MONTHS, ConsentRules, Level, Settings
 
 # Those of the aggregator, which this side may not import; a test holds them equal.
@@ -56,22 +56,28 @@ class Policy:
     consent: ConsentRules
     policy_version: str | None
     allowed_parameters: tuple[str, ...]
+    loyalty: bool
     has_reporting_servers: bool
     grace_minutes: float
     retention: Retention
     fail_safe_days: int
     store: Literal["embedded", "clickhouse"]
     country_source: CountrySource
+    operator_source: CountrySource | None
     software_version: str | None
 
 
 def policies_of(settings: Settings) -> dict[str, Policy]:
-    """The policy of each site, by domain. Raises `OSError` or `ValueError` where the country file cannot be read."""
-    source, version = country_source_of(settings.collector.country_file), software_version()
-    return {domain: _policy_of(settings, domain, source, version) for domain in settings.sites}
+    """The policy of each site, by domain. Raises `OSError` or `ValueError` where a file of networks cannot be read."""
+    operators = settings.collector.operator_file
+    sources = country_source_of(settings.collector.country_file), source_of(operators) if operators else None
+    version = software_version()
+    return {domain: _policy_of(settings, domain, sources, version) for domain in settings.sites}
 
 
-def _policy_of(settings: Settings, domain: str, source: CountrySource, version: str | None) -> Policy:
+def _policy_of(
+    settings: Settings, domain: str, sources: tuple[CountrySource, CountrySource | None], version: str | None
+) -> Policy:
     site = settings.sites[domain]
     return Policy(
         site=domain,
@@ -82,12 +88,14 @@ def _policy_of(settings: Settings, domain: str, source: CountrySource, version: 
         consent=site.consent,
         policy_version=site.policy_version,
         allowed_parameters=site.allowed_parameters,
+        loyalty=site.loyalty,
         has_reporting_servers=bool(site.ingest_tokens),
         grace_minutes=settings.privacy.grace_minutes,
         retention=_retention(site.is_development, site.retention_months),
         fail_safe_days=FAIL_SAFE_DAYS,
         store="embedded" if settings.aggregator.store == "embedded" else "clickhouse",
-        country_source=source,
+        country_source=sources[0],
+        operator_source=sources[1],
         software_version=version,
     )
 

@@ -22,12 +22,18 @@ meaning changes `format`.
 - `readers` ["operator"], `recipients` [] (the software passes nothing on), `store` "embedded" or "clickhouse"
 - `reporting_servers`: whether the site's own servers may report visits, too
 - `country_source`: {`name`, `url`}
+- `operator_source`: null where the operators of networks are not looked up, else {`name`, `url`} of the data
+- `loyalty`: null, or, where browsers count for themselves whether a visit is the first of a day, week or month, what
+  they keep and say: {`device_storage` (the name in the site's local storage), `device_keeps` "day_of_last_visit",
+  `device_says` (one word, with the first view of a day)}
 """
 
 from __future__ import annotations
 
+from collector.loyalty import LOYALTIES, STORED_AS
 from collector.page import SOURCE_PARAMETERS
 from collector.policy.collected import LAST_REQUEST, MEASURES, NEVER, OPEN_DAY, TRENDS, WITHDRAWAL
+from collector.policy.country_source import CountrySource
 from collector.policy.facts import LAST_REQUEST_DAYS, OPT_OUT_DAYS, Policy, Term
 from collector.policy.opt_out import NAME
 
@@ -61,7 +67,9 @@ def document_of(policy: Policy) -> dict[str, object]:
         "recipients": [],
         "store": policy.store,
         "reporting_servers": policy.has_reporting_servers,
-        "country_source": {"name": policy.country_source.name, "url": policy.country_source.url},
+        "country_source": _source(policy.country_source),
+        "operator_source": _source(policy.operator_source) if policy.operator_source else None,
+        "loyalty": _loyalty() if policy.loyalty else None,
     }
 
 
@@ -105,6 +113,14 @@ def _trends(policy: Policy) -> dict[str, object]:
         "level": policy.level,
         "subtraction_can_isolate_people": policy.level == "exact",
     }
+
+
+def _source(source: CountrySource) -> dict[str, object]:
+    return {"name": source.name, "url": source.url}
+
+
+def _loyalty() -> dict[str, object]:
+    return {"device_storage": STORED_AS, "device_keeps": "day_of_last_visit", "device_says": LOYALTIES}
 
 
 def _term(term: Term) -> dict[str, int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from collector.loyalty import STORED_AS
 from collector.policy.collected import NEVER, OPEN_DAY
 from collector.policy.facts import OPT_OUT_DAYS, Policy
 from collector.policy.opt_out import NAME, Standing
@@ -60,6 +61,7 @@ class Pages:
             collected=OPEN_DAY,
             never=NEVER,
             cookie=NAME,
+            stored_as=STORED_AS,
             opt_out_days=OPT_OUT_DAYS,
             language=language,
             languages=self._languages.values(),

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import TypeVar
 
@@ -49,6 +49,8 @@ class Row:
     device: str = "desktop"
     screen: str = "large"
     language: str = "de"
+    loyalty: str = ""
+    properties: Mapping[str, str] = field(default_factory=dict)
     engaged_ms: int = 0
     inserted: int | None = None
     batch: int = 1

@@ -16,9 +16,11 @@ import orjson
 from aggregator.drain import Drainer
 from aggregator.ledger import Ledger, read_ledger
 from aggregator.store import Store, StoreUnavailable
+from collector.group import Counted, Group
 from collector.keys import Keys
 from collector.settings import Settings, load
-from collector.spool import Counted, Group, Spool, connect, open_spool
+from collector.spool import Spool, open_spool
+from collector.spool_file import connect
 from tests.aggregator.event_lines import event
 from tests.clock import SetClock
 

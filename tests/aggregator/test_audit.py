@@ -21,7 +21,19 @@ from aggregator.audit.examine import OF_THE_MACHINE, OF_THE_STORE, examine
 from aggregator.finding import Finding
 from collector.settings import Settings, load
 from tests.aggregator import planting
-from tests.aggregator.planting import Ground, Planting, file, in_spool, mode_of, open_event, statements, total, value
+from tests.aggregator.planting import (
+    COPIED,
+    MEASURES,
+    Ground,
+    Planting,
+    file,
+    in_spool,
+    mode_of,
+    open_event,
+    statements,
+    total,
+    value,
+)
 from tests.collector.collecting import FIREFOX, asked, environment, until
 from tests.installation import INGEST_TOKEN, Installation
 
@@ -33,6 +45,10 @@ STOPPED = ("seal", "drain", "collector", "worker", "dashboards")
 NAMES = [*(check.name for check in OF_THE_MACHINE), *(check.name for check in OF_THE_STORE)]
 TODAY, LONG_AGO, LAST_WEEK = 0, 60, 7
 DAY_S = 86_400
+OLD_TOTAL = (
+    f"INSERT INTO trend_rows ({COPIED}) SELECT day - 60, timezone, seal, keep_until, site, hour, 99, {MEASURES}"
+    " FROM trend_rows WHERE hour = 24 LIMIT 1"
+)
 
 
 @pytest.fixture(scope="module")
@@ -287,7 +303,7 @@ VIOLATIONS: dict[str, tuple[Planting, set[str], str]] = {
     ),
     "a spooled event past its time": (
         in_spool(
-            "INSERT INTO rows VALUES (1000, '2026-01-05', 'UTC', unixepoch() - 300000, 1, 1, '', 0)",
+            "INSERT INTO rows VALUES (1000, '2026-01-05', 'UTC', unixepoch() - 300000, 1, 1, 'x', 0)",
             "DELETE FROM rows WHERE id = 1000",
         ),
         {"age of spooled events"},
@@ -415,9 +431,11 @@ def test_consent_taken_for_granted_and_exact_numbers_are_remarks(installation: I
     assert failed(found) == set()
 
 
-def test_a_retention_that_was_shortened_is_found_in_the_rows(installation: Installation) -> None:
-    found = findings(settings_of(installation, SITE__RETENTION_MONTHS="6"))
-    assert failed(found) == {"retention"}
+def test_rows_past_a_retention_that_was_shortened_are_found(ground: Ground) -> None:
+    shortened = settings_of(ground.installation, SITE__RETENTION_MONTHS="1")
+    assert "retention" not in failed(findings(shortened))
+    with statements(OLD_TOTAL, "ALTER TABLE trend_rows DELETE WHERE span = 99")(ground):
+        assert "is past the retention of its site" in findings(shortened)["retention"].evidence
 
 
 def test_a_store_that_lies_elsewhere_is_found(installation: Installation, tmp_path: Path) -> None:

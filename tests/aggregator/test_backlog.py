@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from aggregator.backlog import MAX_BATCH_EVENTS, Backlog, Batch, opened
-from collector.spool import Counted, Group, connect
+from collector.group import Counted, Group
+from collector.spool_file import connect
 from tests.aggregator.spooling import BERLIN, Worker, line, noon, quarantined
 from tests.clock import SetClock
 
@@ -213,7 +214,7 @@ def test_the_fail_safe_leaves_rows_that_a_batch_names_to_the_drainer(worker: Wor
     worker.take(TODAY, 2)
     batch = recorded(backlog)
     worker.take(TODAY, 3)
-    assert worker.spool.expire(worker.clock.wall() + 1) == 3
+    assert worker.spool.expire(worker.clock.wall() + 1) == 5
     backlog.end(batch, "drained")
     assert backlog.ledger() == {"accepted": 5, "drained": 2, "expired": 3, "waiting": 0}
 

@@ -18,9 +18,11 @@ from aggregator.doctor import MAX_WAITING, conservation, examine
 from aggregator.endpoint import Endpoint
 from aggregator.finding import Finding
 from aggregator.store import Store
+from collector.group import Counted, Group
 from collector.keys import file_system_of
 from collector.settings import Settings, load
-from collector.spool import Counted, Group, connect, open_spool
+from collector.spool import open_spool
+from collector.spool_file import connect
 from tests.aggregator.event_lines import event_lines
 from tests.collector.collecting import MEMORY
 
@@ -162,7 +164,7 @@ def test_the_ledger_alone_is_a_line_for_each_spool_and_term_and_one_for_the_sum(
     told = {finding.check: finding for finding in conservation(settings)}
     assert tuple(told) == (
         *("spool-0.sqlite", "received", "dropped", "invalid", "in spool", "open", "sealed", "late", "expired"),
-        *("quarantined", "withdrawn", "ledger"),
+        *("quarantined", "withdrawn", "removed", "ledger"),
     )
     assert told["spool-0.sqlite"].evidence == (
         "received 0 = dropped 0 + invalid 0 + in spool 0 + drained 0 + late 0 + expired 0 + quarantined 0"
@@ -171,7 +173,8 @@ def test_the_ledger_alone_is_a_line_for_each_spool_and_term_and_one_for_the_sum(
     assert told["open"].evidence == "3 events of days that are not sealed"
     assert told["ledger"].evidence == (
         "received 0 = dropped 0 + invalid 0 + in spool 0 + open 3 + sealed 0 + late 0 + expired 0 + quarantined 0"
-        " + withdrawn 0; store: drained 0, found 3 ({'open': 3, 'sealed': 0, 'late': 0, 'expired': 0, 'withdrawn': 0})"
+        " + withdrawn 0 + removed 0; store: drained 0, found 3"
+        " ({'open': 3, 'sealed': 0, 'late': 0, 'expired': 0, 'withdrawn': 0, 'removed': 0})"
     )
     assert not told["ledger"].is_well
     spool.close()

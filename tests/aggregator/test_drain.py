@@ -14,10 +14,11 @@ from typing import Literal
 
 import pytest
 
+from aggregator.coverage import HourlyCoverage
 from aggregator.drain import TRIES, Drainer, DrainerBusyError
 from aggregator.store import Store, StoreRefused, StoreUnavailable
 from collector.days import ends_at
-from collector.spool import connect
+from collector.spool_file import connect
 from tests.aggregator.spooling import (
     BERLIN,
     GRACE_S,
@@ -378,6 +379,7 @@ def test_coverage_totals_pushed_twice_count_once(place: Place) -> None:
     drainer.round()
     worker.refuse(TODAY, "no_consent", 10)
     drainer.round()
+    assert HourlyCoverage(place.store).round(place.store.now() - 3_600)
     assert place.store.query("SELECT outcome, reason, requests FROM coverage") == [("dropped", "no_consent", 40)]
 
 

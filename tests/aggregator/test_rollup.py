@@ -279,6 +279,40 @@ def test_a_visit_enters_by_its_first_page_and_leaves_by_the_last_where_something
     assert of["entry", "/", "/first"]["views"] == 10
 
 
+def test_breakage_is_told_in_cells_of_its_own_and_changes_no_visit(store: Store) -> None:
+    seconds = 1000
+    rows = people(5, path="/shop")
+    for number in range(5):
+        error = {"kind": "error", "path": "/shop"}
+        rows += [
+            person(number, name="TypeError", at_ms=START_MS + (10 + at) * seconds + number, **error) for at in (1, 2)
+        ]
+        rows.append(person(number, name="404", at_ms=START_MS + 20 * seconds + number, kind="error", path="/gone"))
+        classes = {"lcp": "poor", "cls": "good"}
+        rows.append(person(number, name="vitals", at_ms=START_MS + 30 * seconds, properties=classes, **error))
+    rows += [person(9, name="RangeError", kind="error")]
+    roll_up(store, rows, rules(5))
+    total = trend(store, "example.com")[24, 24]
+    assert (total["visits"], total["views"], total["events"]) == (5, 5, 0)
+    of = breakdown(store, "example.com")
+    broken = {(key[0], key[2]): shown["events"] for key, shown in of.items() if shown["events"]}
+    assert broken == {
+        ("error", "TypeError"): 10,
+        ("missing_page", "/gone"): 5,
+        ("slow_page", "/shop"): 5,
+        ("lcp", "poor"): 5,
+        ("cls", "good"): 5,
+    }
+    assert ("page", "/", "/gone") not in of
+
+
+def test_what_the_device_says_of_earlier_visits_is_counted_by_its_word(store: Store) -> None:
+    rows = people(6, loyalty="first") + [person(20 + number, loyalty="week") for number in range(5)] + people(6)
+    roll_up(store, rows, rules(5))
+    words = {key[2]: shown["visitors"] for key, shown in breakdown(store, "example.com").items() if key[0] == "loyalty"}
+    assert words == {"first": 5, "week": 5}
+
+
 def test_bounces_are_shown_from_4k_visits_on_and_only_if_both_sides_are_large(store: Store) -> None:
     def bounces(bouncing: int, staying: int, site: str) -> int:
         rows = [person(number, site=site) for number in range(bouncing)]

@@ -10,7 +10,7 @@ succeed there, or it proves nothing. The map, in the order in which an attack us
   without any of the product's SQL. (`tests/aggregator/simulate.py` is the older oracle, in plain Python; a test holds
   the two together.)
 - `system`: what an attacker can write down about a sealed day, as linear inequalities; `p06_subtraction` solves them.
-- `p03_linking_back` to `p12_truncation`, and `held_by_tests` for the promises whose attack is a test elsewhere.
+- `p03_linking_back` to `p14_egress`, and `held_by_tests` for the promises whose attack is a test elsewhere.
 - `peers`: the same attacks on small models of what others retain. `usefulness`: what the promises cost.
 - `verdict`: the table. `__main__`: the program, exit status 1 where a promise does not hold.
 """

@@ -20,6 +20,7 @@ from tests.attacks import (
     p09_watching,
     p10_repeating,
     p11_tokens,
+    p13_deletion,
     p14_egress,
     peers,
     usefulness,
@@ -44,13 +45,14 @@ def attacks(laboratory: Laboratory) -> Iterator[tuple[str, Attack]]:
     yield "P5", lambda: p05_small_cells.attack(laboratory, days, list(p05_small_cells.small()))
     yield "P6", lambda: p06_subtraction.attack(laboratory, p06_subtraction.crowds_of(60), p06_subtraction.crowds_of(20))
     yield "P7", lambda: p07_planted_link.attack_links(laboratory, p07_planted_link.Extent(2_001, 200))
-    yield "P7", lambda: p07_planted_link.attack_links_at_k_2(laboratory, 200)
+    yield "P7", lambda: p07_planted_link.attack_least_k(laboratory, 200)
     yield "P8", lambda: p07_planted_link.attack_fakes(laboratory, p07_planted_link.Extent(600, 100))
     yield "P9", lambda: p09_watching.attack(laboratory, ((14, 3), (24, 5)), weak_rows=30)
     yield "P9", lambda: p09_coverage.attack(laboratory, 100)
     yield "P10", lambda: p10_repeating.attack(laboratory, 10_000, 200)
     yield "P11", lambda: p11_tokens.attack_linking(laboratory, 2_000)
     yield "P12", lambda: p11_tokens.attack_truncation(laboratory, 2_000)
+    yield "P13", lambda: p13_deletion.attack(laboratory, 20)
     yield "P14", p14_egress.attack
     for held in held_by_tests.ALL:
         yield held.promise, lambda held=held: held_by_tests.attack(held)  # type: ignore[misc]  # mypy sees no type of it

@@ -1,4 +1,4 @@
-"""Promises whose attack is a test of the suite: P1, P2, P13, P15 and P16. Here those tests run as the attack.
+"""Promises whose attack is a test of the suite: P1, P2, P15 and P16. Here those tests run as the attack.
 
 A failed test is a success of the attacker; a skipped one is told. That they can fail is shown where they stand (each
 search finds what it looks for before it finds nothing), so no weakened build is built here.
@@ -39,12 +39,6 @@ ALL = (
         "the matrix of consent and fuzzed consent",
         ("tests/collector/test_consent.py",),
         "of the matrix, those that consent are accepted",
-    ),
-    Held(
-        "P13",
-        "every file searched after the seal and after a withdrawal",
-        ("tests/test_sealing.py", "tests/test_withdrawal.py", "tests/aggregator/test_destroy.py"),
-        "the search finds the tokens of the open day",
     ),
     Held(
         "P15",

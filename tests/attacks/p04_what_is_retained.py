@@ -20,12 +20,13 @@ ACCOUNTS = {
         "closings",
         "batches",
         "coverage_totals",
+        "coverage_rows",
         "leases",
         "arrivals",
         "migrations",
         "committed_seals",
     ),
-    *("coverage", "withdrawals", "withdrawn_rows", "staged", "words"),
+    *("coverage", "withdrawals", "withdrawn_rows", "doomed_rows", "staged", "words"),
 }
 # The seal's own random number, of the day and not of anybody in it.
 OF_THE_SEAL = {"seal"}

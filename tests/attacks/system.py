@@ -28,7 +28,7 @@ from aggregator.dimensions import DIMENSIONS, OTHER
 from tests.attacks.laboratory import Key, Numbers, Outputs
 
 Reading = Literal["components", "floored", "nearest", "exact"]
-"""How numbers were rounded: the product's way (aggregator/sql/published.sql), or that of a weakened build."""
+"""How numbers were rounded: the product's way (aggregator/sql/shown.sql), or that of a weakened build."""
 MEASURES = ("visitors", "visits", "views", "events", "bounces")
 VISITORS, VISITS, VIEWS, EVENTS, BOUNCES = range(5)
 ALL = (VISITORS, VISITS, VIEWS, EVENTS, BOUNCES)

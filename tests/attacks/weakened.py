@@ -168,6 +168,31 @@ SUMS_BIND = Weakening(
         Replacement(SQL + "trend_cells.sql", "NOT (exceeds OR (is_least AND binds))", "true"),
     ),
 )
+LEAST_K_2 = Weakening("k = 2 allowed", (Replacement("collector/settings.py", "LEAST_K = 3\n", "LEAST_K = 2\n"),))
+COVERAGE_AT_ONCE = Weakening(
+    "coverage shown as it moves",
+    (
+        Replacement("aggregator/coverage.py", "hour = int(now // HOUR_S) * HOUR_S", "hour = int(now)"),
+        Replacement("aggregator/coverage.py", 'f"coverage/{hour}"', 'f"coverage/{now}"'),
+    ),
+)
+LIGHTWEIGHT_DELETE = Weakening(
+    "lightweight delete",
+    (
+        Replacement(
+            "aggregator/deletion.py",
+            "ALTER TABLE {table.name} DELETE IN PARTITION ID {{id:String}} WHERE",
+            "DELETE FROM {table.name} WHERE",
+        ),
+    ),
+)
+ACTIVE_PARTS_ALONE = Weakening(
+    "only active parts deleted, the replaced ones left to the engine",
+    (
+        Replacement("aggregator/destroy.py", "while left := waited_for &", "while left := set() and waited_for &"),
+        Replacement("aggregator/destroy.py", "while left := remains(", "while left := () and remains("),
+    ),
+)
 
 
 @dataclass

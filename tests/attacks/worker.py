@@ -15,14 +15,19 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from aggregator.coverage import HourlyCoverage
+from aggregator.destroy import drop, vanished
 from aggregator.endpoint import Endpoint, Fixed
+from aggregator.guard import ClockGuard
 from aggregator.live import LiveView
+from aggregator.retention import Retention
 from aggregator.rollup import Period, SiteRules, read, write
+from aggregator.sites import remove
 from aggregator.store import Store
 from collector.address import truncate
 from collector.clock import SystemClock
 from collector.keys import Keys
-from collector.settings import load
+from collector.settings import Settings, SettingsError, load
 
 Request = Mapping[str, Any]  # JSON
 
@@ -48,6 +53,7 @@ class Worker:
         self._store = Store(Fixed(endpoint))
         self._clock = Clock()
         self._live = LiveView(self._store, self._clock)
+        self._coverage = HourlyCoverage(self._store)
 
     def seal(self, request: Request) -> object:
         """Rolls a day up under the seal that the request names; `sites` are [domain, k, exact]."""
@@ -73,6 +79,42 @@ class Worker:
         cells += [("", "", "(all)", live.totals)] if live.totals else []
         return [[name, parent, value, *asdict(measures).values()] for name, parent, value, measures in cells]
 
+    def starts(self, request: Request) -> object:
+        """Whether an installation would start with a configuration and an environment."""
+        try:
+            load(Path(request["config"]), Path(request["config"]).parent, request["environment"])
+        except SettingsError:
+            return False
+        return True
+
+    def destroy(self, request: Request) -> object:
+        """Drops an open day as a seal does in the end; returns what is told to be left."""
+        ((partition_id,),) = self._store.query(
+            "SELECT DISTINCT _partition_id FROM open_events WHERE day = {day:Date}", {"day": request["day"]}
+        )
+        drop(self._store, partition_id)
+        return vanished(self._store, partition_id, on_this_disk=True)
+
+    def retain(self, request: Request) -> object:
+        """The day's look at what is past its retention; returns the rows deleted."""
+        clock = Clock(self._store.now())
+        guard = ClockGuard(clock, clock.wall, lambda: None)
+        return Retention(self._store, self._settings(request), guard).round()
+
+    def coverage(self, request: Request) -> object:
+        """The sealer's round at `now`; with `fresh` that of a sealer that was started just now."""
+        if request["fresh"]:
+            self._coverage = HourlyCoverage(self._store)
+        return self._coverage.round(request["now"])
+
+    def remove(self, request: Request) -> object:
+        """`footfall site remove` of a site that the configuration does not have."""
+        return list(remove(self._settings(request), self._store, SystemClock(), request["site"]))
+
+    @staticmethod
+    def _settings(request: Request) -> Settings:
+        return load(Path(request["config"]), Path(request["config"]).parent / "data", {})
+
     def tokens(self, request: Request) -> object:
         """Of each [day, site, address, user agent] what a collector would keep and see: tokens and the cut address."""
         keys = Keys(Path(request["folder"]), 900.0, SystemClock())
@@ -90,6 +132,11 @@ def main() -> None:
     requests: Mapping[str, Callable[[Request], object]] = {
         "seal": worker.seal,
         "live": worker.live,
+        "starts": worker.starts,
+        "destroy": worker.destroy,
+        "retain": worker.retain,
+        "remove": worker.remove,
+        "coverage": worker.coverage,
         "tokens": worker.tokens,
     }
     for line in sys.stdin:

@@ -11,9 +11,10 @@ from aggregator.drain import Drainer
 from aggregator.migrate import migrate
 from collector.clock import SystemClock
 from collector.days import day_of
+from collector.group import Counted, Group
 from collector.keys import Keys
 from collector.settings import Settings
-from collector.spool import Counted, Group, open_spool
+from collector.spool import open_spool
 from tests.aggregator.front_process import FrontProcess
 from tests.bench import days
 from tests.bench.figure import Figure

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from collector.spool import connect
+from collector.spool_file import connect
 from tests.collector.collecting import DEADLINE_S, Collector, Outcome, until
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ policy_version = "2026-05"
 [[site]]
 domain = "trial-{number}.test"
 allowed_parameters = ["tab"]
+loyalty = true
 """
     for number in range(1, TRIALS + 1)
 )

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from aggregator.backlog import opened
-from collector.spool import connect
+from collector.spool_file import connect
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = Path("/dev/shm")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from collector.arrivals import FEWEST_REQUESTS, LAST_REQUESTS, PUBLISH_EVERY_S, Arrivals
+from collector.group import Arrived
 from collector.settings import Settings, Site, load
-from collector.spool import Arrived, connect
+from collector.spool_file import connect
 from tests.collector.collecting import Collector, event_body, running, until
 
 PUBLIC, PROXY = "192.0.2.0/24", "10.1.2.0/24"

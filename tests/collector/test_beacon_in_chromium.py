@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -569,3 +570,217 @@ def test_a_missing_page_is_told_with_its_path(page: Page, pages: PageServer, arr
         ("leave", "/no-such-page"),
         ("view", "/no-such-page"),
     ]
+
+
+# Breakage.
+
+
+def broken(page: Page, pages: PageServer, arrivals: Arrivals) -> None:
+    page.goto(pages.url("broken.html"))
+    page.evaluate("footfall.consent(true)")
+    arrivals.wait_for(1)
+
+
+def test_a_script_error_is_told_by_its_name_and_page_and_never_by_its_message(
+    page: Page, pages: PageServer, arrivals: Arrivals
+) -> None:
+    bodies: list[str] = []
+    page.on("request", lambda request: bodies.append(request.post_data or ""))
+    broken(page, pages, arrivals)
+    page.evaluate("broken.nothing()")
+    arrivals.wait_for(2)
+    page.evaluate("broken.refused()")
+    arrivals.wait_for(3)
+    page.evaluate("broken.image()")
+    assert [event for event in arrivals.end(page, 5) if event[0] not in ("view", "leave")] == [
+        ("TypeError", "/broken.html"),
+        ("RangeError", "/broken.html"),
+        ("resource", "/broken.html"),
+    ]
+    assert {event["kind"] for event in arrivals.events()} == {"view", "leave", "error"}
+    assert not any("secret" in body for body in bodies)
+
+
+def test_the_name_of_an_error_that_somebody_made_up_is_not_sent(
+    page: Page, pages: PageServer, arrivals: Arrivals
+) -> None:
+    bodies: list[str] = []
+    page.on("request", lambda request: bodies.append(request.post_data or ""))
+    broken(page, pages, arrivals)
+    page.evaluate("broken.named('Bob Smith, 4711')")
+    arrivals.wait_for(2)
+    page.evaluate("broken.named('OfBobsError')")
+    assert arrivals.end(page, 3)[1] == ("other", "/broken.html")
+    assert not any("Smith" in body for body in bodies)
+
+
+def test_each_kind_of_error_is_told_once_a_page_and_three_at_most(
+    page: Page, pages: PageServer, arrivals: Arrivals
+) -> None:
+    broken(page, pages, arrivals)
+    page.evaluate("broken.nothing(); broken.nothing()")
+    for name in ("RangeError", "SyntaxError", "EvalError", "URIError"):
+        page.evaluate(f"broken.named('{name}')")
+    arrivals.wait_for(4)
+    navigate(page, "/next")
+    page.evaluate("broken.nothing()")
+    told = [event for event in arrivals.end(page, 7) if event[0].endswith("Error")]
+    assert sorted(told) == [
+        ("RangeError", "/broken.html"),
+        ("SyntaxError", "/broken.html"),
+        ("TypeError", "/broken.html"),
+        ("TypeError", "/next"),
+    ]
+
+
+def test_no_error_is_told_without_consent_or_where_the_site_did_not_ask(
+    page: Page, pages: PageServer, arrivals: Arrivals
+) -> None:
+    page.goto(pages.url("broken.html"))
+    page.evaluate("broken.nothing(); broken.image()")
+    page.goto(pages.url("consented.html"))
+    arrivals.wait_for(1)
+    page.evaluate("setTimeout(() => document.body.nothing.secret)")
+    assert {kind for kind, _ in arrivals.end(page, 2)} == {"view", "leave"}
+
+
+def vitals(arrivals: Arrivals) -> list[tuple[str, dict[str, str]]]:
+    return [(event["path"], event["properties"]) for event in arrivals.events() if event["name"] == "vitals"]
+
+
+def test_a_fast_page_is_told_as_classes_once_when_it_is_left(page: Page, pages: PageServer, arrivals: Arrivals) -> None:
+    page.goto(pages.url("measured.html"))
+    page.evaluate("footfall.consent(true)")
+    arrivals.wait_for(1)
+    navigate(page, "/next")
+    assert vitals(arrivals) == []
+    arrivals.end(page, 5)
+    assert vitals(arrivals) == [("/measured.html", {"lcp": "good", "cls": "good", "ttfb": "good"})]
+
+
+def test_a_page_that_shifts_and_does_not_answer_is_told_as_poor(
+    page: Page, pages: PageServer, arrivals: Arrivals
+) -> None:
+    page.goto(pages.url("measured.html"))
+    page.evaluate("footfall.consent(true)")
+    page.evaluate("shift()")
+    page.click("#busy")
+    # An interaction is over with the next frame.
+    page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    arrivals.end(page, 3)
+    assert vitals(arrivals) == [("/measured.html", {"lcp": "good", "inp": "poor", "cls": "poor", "ttfb": "good"})]
+
+
+def test_how_fast_a_page_was_is_not_told_without_consent_or_where_the_site_did_not_ask(
+    page: Page, pages: PageServer, arrivals: Arrivals
+) -> None:
+    page.goto(pages.url("measured.html"))
+    page.goto(pages.url("measured.html"))
+    page.evaluate("footfall.consent(true)")
+    page.evaluate("footfall.consent(false)")
+    page.goto(pages.url("consented.html"))
+    arrivals.end(page, 3)
+    assert vitals(arrivals) == []
+
+
+# Loyalty: the day of the last visit, on the device.
+
+KEPT_DAY = "localStorage.footfall_day"
+TODAY = "new Date(Date.now() - new Date().getTimezoneOffset() * 60000).toISOString().slice(0, 10)"
+
+
+def said(arrivals: Arrivals) -> list[str | None]:
+    """What each view told of earlier visits."""
+    return [event.get("loyalty") for event in arrivals.events() if event["kind"] == "view"]
+
+
+def test_with_consent_the_day_is_kept_and_only_the_first_view_of_a_day_says_a_word(
+    page: Page, pages: PageServer, arrivals: Arrivals
+) -> None:
+    bodies: list[str] = []
+    page.on("request", lambda request: bodies.append(request.url + (request.post_data or "")))
+    page.goto(pages.url("loyal.html"))
+    page.click("#yes")
+    arrivals.wait_for(1)
+    today = page.evaluate(TODAY)
+    assert stored(page) == [["footfall_day"], [], 0, 0]
+    assert page.evaluate(KEPT_DAY) == today
+    navigate(page, "/loyal.html?tab=2")
+    page.goto(pages.url("loyal.html"))
+    page.click("#yes")
+    arrivals.end(page, 6)
+    assert said(arrivals) == ["first", None, None]
+    assert cookies(page.context) == []
+    assert not any(today in body for body in bodies)
+
+
+WORDS = [
+    ("2026-11-22T12:00", "", "first"),
+    ("2026-11-22T12:00", "2026-11-22", None),
+    ("2026-11-22T12:00", "2026-11-21", "day"),
+    ("2026-11-22T12:00", "2026-11-16", "day"),  # Sunday and Monday of one week
+    ("2026-11-22T12:00", "2026-11-15", "week"),
+    ("2026-11-23T00:01", "2026-11-22", "week"),
+    ("2026-12-01T00:01", "2026-11-30", "month"),
+    ("2026-12-31T23:59", "2025-12-31", "month"),
+    ("2026-11-22T12:00", "2031-01-01", "month"),  # The clock was wrong then.
+]
+"""The device's clock, the day that it kept, and the word it says."""
+
+
+def test_the_word_is_the_widest_that_holds_by_the_calendar_of_the_device(
+    page: Page, pages: PageServer, arrivals: Arrivals
+) -> None:
+    page.goto(pages.url("plain.html"))
+    for count, (now, last, _) in enumerate(WORDS, 1):
+        page.clock.set_fixed_time(datetime.fromisoformat(now))
+        page.evaluate(f"{KEPT_DAY} = '{last}'")
+        page.goto(pages.url("loyal.html"))
+        page.click("#yes")
+        # With the next page, the one before is left.
+        arrivals.wait_for(2 * count - 1)
+        assert page.evaluate(KEPT_DAY) == now[:10]
+    assert said(arrivals) == [word for *_, word in WORDS]
+
+
+@pytest.mark.parametrize("way", ["#no", "#out"])
+def test_withdrawing_and_opting_out_delete_the_day(page: Page, pages: PageServer, arrivals: Arrivals, way: str) -> None:
+    page.goto(pages.url("loyal.html"))
+    page.click("#yes")
+    arrivals.wait_for(1)
+    page.click(way)
+    assert stored(page) == [[], [], 0, 0]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "document.cookie = 'footfall_optout=1;path=/'",
+        "Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', { get: () => true })",
+    ],
+)
+def test_a_refusal_made_elsewhere_deletes_the_day_with_the_next_page(
+    context: BrowserContext, pages: PageServer, arrivals: Arrivals, refusal: str
+) -> None:
+    page = context.new_page()
+    page.goto(pages.url("loyal.html"))
+    page.click("#yes")
+    arrivals.wait_for(1)
+    context.add_init_script(refusal)
+    page.goto(pages.url("loyal.html"))
+    assert stored(page) == [[], [], 0, 0]
+    page.click("#yes")
+    assert stored(page) == [[], [], 0, 0]
+
+
+def test_without_consent_or_without_the_sites_wish_no_day_is_kept(
+    page: Page, pages: PageServer, arrivals: Arrivals
+) -> None:
+    page.goto(pages.url("loyal.html"))
+    navigate(page, "/loyal.html?tab=2")
+    assert stored(page) == [[], [], 0, 0]
+    page.goto(pages.url("asking.html"))
+    page.click("#yes")
+    arrivals.wait_for(1)
+    assert stored(page) == [[], [], 0, 0]
+    assert said(arrivals) == [None]

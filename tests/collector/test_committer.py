@@ -18,8 +18,10 @@ from aggregator.backlog import Backlog
 from collector.clock import Clock, SystemClock
 from collector.committer import BEAT_EVERY_S, MAX_WAITING, Committer
 from collector.days import starts_at
+from collector.group import Counted, Group
 from collector.keys import ALIVE, SIZE, Keys
-from collector.spool import Counted, SpoolError, SpoolFullError
+from collector.spool import open_spool
+from collector.spool_fault import SpoolError, SpoolFullError
 from tests.clock import SetClock
 from tests.collector.collecting import until
 
@@ -253,3 +255,32 @@ def test_a_key_that_cannot_be_destroyed_is_told_and_tried_again_and_events_are_t
         asyncio.run(run(Path(keys)))
     told = [message for message in caplog.messages if "Is a directory" in message]
     assert told == ["cannot destroy the keys whose time is over: Is a directory; it is tried again every 2 s"]
+
+
+def test_a_living_worker_lets_what_no_worker_has_expire(tmp_path: Path) -> None:
+    """Its own file is the first; the second is left by a worker that is gone, and so is its drainer."""
+    clock = SetClock(starts_at(DAY, ZONE))
+    own, gone = (open_spool(tmp_path, 1 << 30) for _ in range(2))
+    group = Group()
+    group.add(DAY, ZONE, b"{}\n")
+    gone.commit(group, clock.wall())
+    for each in (own, gone):
+        each.close()
+
+    def waiting() -> int:
+        with closing(Backlog(gone.file)) as backlog:
+            return backlog.ledger()["waiting"]
+
+    async def live(committer: Committer, hours: int) -> None:
+        for _ in range(hours):
+            clock.pass_time(3_600.0)
+            await add(committer)
+
+    async def run() -> None:
+        async with committing(tmp_path, clock) as committer:
+            await live(committer, 71)
+            assert waiting() == 1
+            await live(committer, 4)
+            until(lambda: waiting() == 0, "it has expired")
+
+    asyncio.run(run())

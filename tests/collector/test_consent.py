@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from collector.consent import has_opted_out, refusal_of
 from collector.settings import ConsentRules, Site
-from collector.spool import connect
+from collector.spool_file import connect
 from tests.collector.collecting import FIREFOX, Collector, running, until
 
 Headers = tuple[tuple[str, str], ...]

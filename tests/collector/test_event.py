@@ -11,8 +11,9 @@ from collector.event import Event
 STORABLE = {
     *("day", "timezone", "site", "at", "kind", "name", "engaged_ms", "scroll", "generation", "visitor", "network"),
     *("hostname", "path", "source", "channel", "campaign", "country", "browser", "browser_version", "os", "os_version"),
-    *("device", "screen", "language", "properties"),
+    *("device", "screen", "language", "properties", "loyalty", "network_operator"),
 }
+RARE = {"loyalty", "network_operator"}
 
 
 def event() -> Event:
@@ -25,9 +26,16 @@ def test_the_fields_are_those_that_may_be_stored() -> None:
 
 def test_a_line_has_the_fields_and_nothing_else() -> None:
     line = event().line()
-    assert orjson.loads(line).keys() == STORABLE
+    assert orjson.loads(line).keys() == STORABLE - RARE
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
+
+
+def test_a_line_has_what_few_sites_switch_on_only_where_it_is_there() -> None:
+    told = event()
+    told.loyalty, told.network_operator = "week", "Example Net"
+    assert orjson.loads(told.line()).keys() == STORABLE
+    assert event().loyalty == event().network_operator == ""
 
 
 def test_text_with_quotes_and_line_ends_stays_one_line() -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from collector.clock import Ages
 from collector.expiry import MARK_EVERY_S, Expiry
+from collector.group import Group
 from collector.keys import FAIL_SAFE_S
-from collector.spool import Group, Spool, open_spool
+from collector.spool import Spool, open_spool
 from tests.clock import SetClock
 
 HOUR_S, DAY_S = 3_600.0, 86_400.0

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from aggregator import dimensions, rollup
+from collector.answers import ANSWER_LIFE_S
 from collector.event import Event
 from collector.policy import collected
 from collector.policy.facts import HOUR_MONTHS, policies_of, software_version
@@ -26,7 +27,8 @@ from collector.policy.opt_out import scope_of
 from collector.policy.page import Pages, View
 from collector.policy.sentences import FOLDER, Language, languages
 from collector.settings import SettingsError, load
-from collector.spool import ANSWER_LIFE_S, SCHEMA, WITHDRAWAL_LIFE_S, connect
+from collector.spool import WITHDRAWAL_LIFE_S
+from collector.spool_file import SCHEMA, connect
 from tests.collector.collecting import FIREFOX, ROOT, SITES, TOKEN, Answer, Collector, event_body, running, sha256
 
 MIGRATIONS = ROOT / "aggregator" / "migrations"
@@ -64,6 +66,9 @@ retention_months = 6
 [[site]]
 domain = "searched.example"
 allowed_parameters = ["q", "tab"]
+[[site]]
+domain = "loyal.example"
+loyalty = true
 [[site]]
 domain = "reported.example"
 [[site.ingest_tokens]]
@@ -157,6 +162,12 @@ def changed(usual: dict[str, Any], other: dict[str, Any]) -> dict[str, object]:
 
 # P16: each setting changes what is said.
 
+LOYAL = {
+    "loyalty.device_storage": "footfall_day",
+    "loyalty.device_keeps": "day_of_last_visit",
+    "loyalty.device_says": ["first", "month", "week", "day"],
+}
+
 
 @pytest.mark.parametrize(
     ("site", "facts", "said"),
@@ -196,6 +207,9 @@ def changed(usual: dict[str, Any], other: dict[str, Any]) -> dict[str, object]:
             "the parameters that this site allows: q, tab.",
         ),
         ("reported.example", {"reporting_servers": True}, "The site's own servers may report visits, too."),
+        ("loyal.example", LOYAL, "keeps the day of your last visit to loyal.example, once you have consented"),
+        ("loyal.example", LOYAL, "With your consent it keeps the day of your last visit, which stays there."),
+        ("loyal.example", LOYAL, "With the first page view of a day, one word of four from your browser"),
     ],
 )
 def test_a_setting_of_a_site_changes_its_page_and_document_and_nothing_else_in_them(
@@ -204,6 +218,18 @@ def test_a_setting_of_a_site_changes_its_page_and_document_and_nothing_else_in_t
     assert changed(document(collector, "usual.example"), document(collector, site)) == facts
     assert said in page(collector, site).text
     assert said not in page(collector, "usual.example").text
+
+
+@pytest.mark.parametrize("code", ["en", "de", "ar"])
+def test_in_every_language_a_page_says_what_the_browser_keeps_where_that_is_switched_on(
+    collector: Collector, code: str
+) -> None:
+    loyal, usual = (page(collector, site, f"lang={code}").text for site in ("loyal.example", "usual.example"))
+    heading = languages()[code].sentences["loyalty.heading"]
+    assert heading in loyal
+    assert "footfall_day" in loyal
+    assert heading not in usual
+    assert "footfall_day" not in usual
 
 
 def test_the_settings_of_the_installation_change_page_and_document(collector: Collector, single: Collector) -> None:

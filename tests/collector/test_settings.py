@@ -200,7 +200,7 @@ def test_an_unknown_name_in_the_environment_is_a_fault(tmp_path: Path, name: str
 @pytest.mark.parametrize(
     ("setting", "good", "bad"),
     [
-        ("[privacy]\nk = {}", 2, 1),
+        ("[privacy]\nk = {}", 3, 2),
         ("[privacy]\nk = {}", 1_000, 1_001),
         ("[privacy]\nk = {}", 5, "true"),
         ("[privacy]\nk = {}", 5, "5.0"),
@@ -228,6 +228,7 @@ def test_an_unknown_name_in_the_environment_is_a_fault(tmp_path: Path, name: str
         ("[collector]\ntrusted_proxies = {}", "[]", '"10.0.0.0/8"'),
         ("[collector]\ntrusted_proxies = {}", "[]", "[10]"),
         ("[collector]\ncountry_file = {}", '"c.mmdb"', '""'),
+        ("[collector]\noperator_file = {}", '"o.mmdb"', '""'),
         ("[aggregator]\nstore = {}", '"clickhouse://u:p@h:1/db"', '"clickhouse://u:p@h/db"'),
         ("[aggregator]\nstore = {}", '"clickhouse://h:1/db"', '"clickhouse://h:1/"'),
         ("[aggregator]\nstore = {}", '"clickhouses://[::1]:1/db"', '"postgres://h:1/db"'),
@@ -236,7 +237,7 @@ def test_an_unknown_name_in_the_environment_is_a_fault(tmp_path: Path, name: str
         (site("timezone = {}"), '"America/Argentina/Buenos_Aires"', '"Europe"'),
         (site("timezone = {}"), '"UTC"', '"../tzdata/zoneinfo/UTC"'),
         (site("timezone = {}"), '"Etc/GMT+1"', '"leapseconds"'),
-        (site("k = {}"), 2, 1),
+        (site("k = {}"), 3, 2),
         (site("k = {}", "localhost"), 1, 0),
         (site("k = {}", "shop.test"), 1, 0),
         (site("level = {}"), '"exact"', '"dp"'),
@@ -247,6 +248,7 @@ def test_an_unknown_name_in_the_environment_is_a_fault(tmp_path: Path, name: str
         (site("policy_version = {}"), '"v"', '""'),
         (site("allowed_parameters = {}"), f'["{"q" * 64}"]', f'["{"q" * 65}"]'),
         (site("allowed_parameters = {}"), '["ids[]"]', '["a b"]'),
+        (site("loyalty = {}"), "true", '"yes"'),
         (site("consent = {}"), "{ assumed = true }", "{ assumed = 1 }"),
         (site("consent = {}"), "{ field = false, assumed = true }", "{ field = false }"),
         (site("consent = {}"), "{ }", "true"),
@@ -322,6 +324,12 @@ def test_development_sites_show_single_visits_whatever_the_others_are_set_to(tmp
 @pytest.mark.parametrize("domain", ["localhost.example", "test", "atest", "a.test.example"])
 def test_names_that_only_resemble_development_sites_keep_the_k_rule(tmp_path: Path, domain: str) -> None:
     assert len(faults_of(tmp_path, site("k = 1", domain))) == 1
+
+
+def test_k_of_2_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (fault,) = faults_of(tmp_path, site("k = 2"))
+    assert "with 2, who sends from one network sees one more person come" in fault
+    assert read(tmp_path, site("k = 2", "shop.test")).sites["shop.test"].k == 2
 
 
 @pytest.mark.parametrize("key_dir", ["data", "data/keys", "data/../data/x", "link/keys", "spools/keys"])

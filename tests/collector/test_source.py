@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from collector.page import page_of
 from collector.source import MAX_CAMPAIGN_CHARS, MAX_SOURCE_CHARS, Origin, origin_of
-from collector.source_names import ALIASES, CHANNELS, HOSTS
+from collector.source_names import ALIASES, ALONE, CHANNELS, HOSTS
+from tests.collector.collecting import ROOT
 
 OWN = ("example.com", "www.example.com")
 
@@ -98,8 +99,53 @@ def test_what_the_site_says_wins_over_the_referrer(query: str, origin: Origin) -
 def test_every_known_service_is_found_by_host_and_by_name() -> None:
     for host, name in HOSTS.items():
         assert origin_of(f"https://{host}/", {}, OWN) == Origin(name, CHANNELS[name], "")
+        assert origin_of(f"https://below.{host}/", {}, OWN).channel == CHANNELS[name]
+    for host, name in ALONE.items():
+        for country in ("de", "co.uk", "com.br"):
+            referrer = f"https://www.{host.replace('{}', country)}/"
+            assert origin_of(referrer, {}, OWN).channel == CHANNELS[name]
     for alias, name in ALIASES.items():
         assert origin_of("", {"utm_source": alias}, OWN).source == name
+
+
+def test_98_in_100_real_referrers_have_the_right_source_and_channel() -> None:
+    """The corpus: what browsers and apps send, read from the tests of two other parsers and written down by hand."""
+    lines = (ROOT / "tests" / "data" / "referrers.tsv").read_text(encoding="utf-8").splitlines()
+    wrong = []
+    for referrer, channel, source in (line.split("\t") for line in lines):
+        origin = origin_of(referrer, {}, OWN)
+        if (origin.channel, origin.source) != (channel, source):
+            wrong.append((referrer, origin))
+    assert len(wrong) <= 0.02 * len(lines), wrong
+    assert len(lines) > 350
+
+
+def test_what_stands_beside_a_listed_host_is_not_taken_for_it() -> None:
+    assert origin_of("https://www.eniro.se/", {}, OWN).channel == "search"
+    assert origin_of("https://shop.eniro.se/", {}, OWN) == Origin("shop.eniro.se", "referral", "")
+
+
+@pytest.mark.parametrize(
+    ("referrer", "source"),
+    [
+        ("https://mail.example.net/", "mail.example.net"),
+        ("https://webmail1.some.provider.example/", "webmail1.some.provider.example"),
+        ("https://user-4711.mail.provider.example/", "mail.provider.example"),
+        ("https://mail.naver.com/", "mail.naver.com"),
+    ],
+)
+def test_web_mail_is_mail_and_nothing_left_of_it_is_kept(referrer: str, source: str) -> None:
+    assert origin_of(referrer, {}, OWN) == Origin(source, "email", "")
+
+
+@pytest.mark.parametrize("host", ["mailer.example.net", "mail.com", "email.example", "hotmail-tips.example.net"])
+def test_a_host_that_only_sounds_like_mail_is_a_site_like_any_other(host: str) -> None:
+    assert origin_of(f"https://{host}/", {}, OWN) == Origin(host, "referral", "")
+
+
+@pytest.mark.parametrize("word", ["free", "orange", "goo", "meta.ua"])
+def test_a_word_that_is_also_the_name_of_a_small_search_engine_stays_a_word(word: str) -> None:
+    assert origin_of("", {"utm_source": word.partition(".")[0]}, OWN).channel == "campaign"
 
 
 def test_sources_and_campaigns_are_bounded() -> None:

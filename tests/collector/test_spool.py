@@ -21,24 +21,13 @@ from pathlib import Path
 import pytest
 
 from aggregator.backlog import Backlog, opened
-from collector.damage import note_damage
-from collector.spool import (
-    ANSWER_LIFE_S,
-    MAX_ROW_EVENTS,
-    WITHDRAWAL_LIFE_S,
-    Arrived,
-    Counted,
-    Group,
-    Spool,
-    SpoolDamagedError,
-    SpoolError,
-    SpoolFullError,
-    Withdrawn,
-    answer_to,
-    connect,
-    open_spool,
-    transaction,
-)
+from collector.answers import ANSWER_LIFE_S, answer_to
+from collector.damage import note_damage, note_of
+from collector.days import ends_at
+from collector.group import MAX_ROW_EVENTS, Arrived, Counted, Group, Withdrawn
+from collector.spool import WITHDRAWAL_LIFE_S, Spool, open_spool
+from collector.spool_fault import SpoolDamagedError, SpoolError, SpoolFullError
+from collector.spool_file import connect, transaction
 from tests.collector.collecting import ROOT, Collector, running, spooled_lines, until
 
 DAY = date(2026, 3, 10)
@@ -133,7 +122,8 @@ COMMITTING = """
 import sys
 from datetime import date
 from pathlib import Path
-from collector.spool import Counted, Group, open_spool
+from collector.group import Counted, Group
+from collector.spool import open_spool
 spool = open_spool(Path(sys.argv[1]), 1 << 30)
 first = int(sys.argv[2])
 for number in range(first, first + 1_000_000):
@@ -234,14 +224,49 @@ def test_what_expired_is_in_no_byte_of_the_folder_and_is_counted(tmp_path: Path)
     spool.close()
 
 
-def test_a_batch_in_a_drainers_hand_does_not_expire(tmp_path: Path) -> None:
+def test_of_a_batch_in_a_drainers_hand_the_lines_expire_and_its_events_still_wait(tmp_path: Path) -> None:
     spool = open_spool(tmp_path, ROOMY)
-    spool.commit(group(b"1"), NOW)
+    spool.commit(group(b'{"secret":"canary-1"}'), NOW)
     with contextlib.closing(Backlog(spool.file)) as backlog:
         backlog.record(DAY, "UTC", 1_000)
-    spool.commit(group(b"2"), NOW)
-    assert spool.expire(NOW + 5) == 1
-    assert spooled_lines(tmp_path) == [b"1"]
+    spool.commit(group(b'{"secret":"canary-2"}'), NOW)
+    spool.commit(group(b'{"young":1}'), NOW + 10)
+    assert spool.expire(NOW + 5) == 2
+    assert spool.expire(NOW + 5, thoroughly=True) == 0
+    assert b"canary-" not in everything(tmp_path)
+    assert spooled_lines(tmp_path) == [b'{"young":1}']
+    assert ledger(tmp_path) == Counter(accepted=3, expired=1, waiting=2)
+    spool.close()
+
+
+def test_a_quarantined_line_expires_three_days_after_its_day(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, ROOMY)
+    spool.commit(group(b'{"secret":"canary"}'), NOW)
+    with contextlib.closing(Backlog(spool.file)) as backlog:
+        batch = backlog.record(DAY, "UTC", 1_000)
+        assert batch is not None
+        backlog.narrow(batch)
+    over_at = ends_at(DAY, "UTC")
+    spool.expire(over_at - 1, thoroughly=True)
+    assert b"canary" in everything(tmp_path)
+    spool.expire(over_at, thoroughly=True)
+    assert b"canary" not in everything(tmp_path)
+    assert ledger(tmp_path) == Counter(accepted=1, quarantined=1, waiting=0)
+    spool.close()
+
+
+def test_a_note_that_cannot_be_looked_at_is_a_fault_of_the_spool_like_any_other(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, ROOMY)
+    note = note_of(spool.file)
+    note.symlink_to(note)
+    with pytest.raises(SpoolError, match=r"cannot look whether .* may be used: Too many levels"):
+        spool.beat(NOW)
+    with pytest.raises(SpoolError, match="cannot look whether"):
+        open_spool(tmp_path, ROOMY)
+    with pytest.raises(SpoolError, match="cannot look at the spool"), opened(tmp_path):
+        pass
+    note.unlink()
+    spool.beat(NOW)
     spool.close()
 
 

@@ -16,8 +16,10 @@ import httpx
 import pytest
 
 from collector.app import App
+from collector.group import Group, Withdrawn
 from collector.settings import load
-from collector.spool import MAX_WITHDRAWALS, Group, Withdrawn, connect, open_spool
+from collector.spool import MAX_WITHDRAWALS, open_spool
+from collector.spool_file import connect
 from tests.clock import SetClock
 from tests.collector.collecting import FIREFOX, MEMORY, VOUCHING_TOKEN, Answer, Collector, running
 

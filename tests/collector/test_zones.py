@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.days import day_of, ends_at
+from collector.group import Counted, Group
 from collector.settings import Site, load
-from collector.spool import Counted, Group, open_spool
+from collector.spool import open_spool
 from collector.zones import (
     FILE,
     SPREAD_S,

@@ -25,7 +25,7 @@ import pytest
 
 from aggregator.ledger import Ledger
 from aggregator.store import Store, StoreRefused, StoreUnavailable
-from collector.spool import connect
+from collector.spool_file import connect
 from tests.collector.collecting import until
 from tests.faults.figures import Figures
 from tests.installation import RECOVERY_S, Installation
@@ -126,6 +126,13 @@ def examine(ledger: Ledger, found: Counter[str], sent: Sent, figures: Figures, b
     taken_back = len(sent.withdrawing)
     assert taken_back <= ledger.withdrawn <= taken_back + len(sent.doubtfully_withdrawing), (taken_back, ledger)
     assert not sent.unexpected, sent.unexpected[:5]
+
+
+def note_imbalance(ledger: Ledger, figures: Figures, blamed: str) -> None:
+    """Counts by how much a ledger is off that does not balance: what was drained, against what the store has."""
+    surplus = ledger.in_store - sum(spool.drained for spool in ledger.spools)
+    figures.row(blamed).lost += max(-surplus, 0)
+    figures.row(blamed).doubled += max(surplus, 0)
 
 
 def wait_for_sealing(store: Store, deadline_s: float = 7.0) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from aggregator.backlog import opened
 from aggregator.store import Store, StoreUnavailable
-from collector.spool import Group, Withdrawn
+from collector.group import Group, Withdrawn
 from tests.aggregator.spooling import BERLIN, Place, WatchedStore, empty, line, noon, place_in
 
 TODAY = date(2031, 5, 14)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aggregator.ledger import Ledger
 from aggregator.store import Store, StoreRefused, StoreUnavailable
-from collector.spool import SpoolError
+from collector.spool_fault import SpoolError
 from tests.aggregator.front_process import FrontProcess
 from tests.aggregator.spooling import Place, Worker, names_in, place_in
 from tests.collector.collecting import ROOT, environment, until
@@ -40,17 +40,30 @@ class Draining:
         self.store = self.front.store()
         self.place = place_in(self.folder, self.key_dir, self.store, time.time())
         self.worker = self.place.worker()
-        command = [sys.executable, "-m", "footfall", "aggregate", "--job", "drain"]
-        command += ["--config", str(self.folder / "footfall.toml"), "--data", str(self.folder / "data")]
-        with (self.folder / "drain.log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, env=environment())
+        self.start_drainer()
         self.take(1)
         until(self.is_drained, "the drainer drains", RECOVERY_S)
+
+    @property
+    def command(self) -> list[str]:
+        files = ["--config", str(self.folder / "footfall.toml"), "--data", str(self.folder / "data")]
+        return [sys.executable, "-m", "footfall", "aggregate", "--job", "drain", *files]
+
+    def start_drainer(self) -> None:
+        """In the place of one that has ended, if there was one."""
+        if self.process is not None:
+            self.process.wait()
+        with (self.folder / "drain.log").open("ab") as log:
+            self.process = subprocess.Popen(self.command, cwd=self.folder, stdout=log, stderr=log, env=environment())
 
     def take(self, events: int) -> None:
         """Accepts events of today, as a worker does."""
         self.place.clock.move_to(time.time())
         self.worker.take(datetime.now(UTC).date(), events)
+        self.beat()
+
+    def beat(self) -> None:
+        """As a worker does every two seconds: it leaves a file that has a note."""
         try:
             self.worker.beat()
         except SpoolError:
@@ -61,6 +74,7 @@ class Draining:
 
     def is_drained(self) -> bool:
         """Whether every event is in the store, by a ledger that balances."""
+        self.beat()
         try:
             ledger = self.ledger()
         except (StoreUnavailable, StoreRefused):

@@ -28,8 +28,9 @@ from aggregator.endpoint import Announced
 from aggregator.presence import doubled_batches
 from aggregator.store import Store, StoreUnavailable
 from collector.days import day_of
+from collector.group import Counted, Group
 from collector.settings import Settings, load
-from collector.spool import Counted, Group, open_spool
+from collector.spool import open_spool
 from tests.bench import days
 from tests.bench.collecting import configuration
 from tests.bench.running import ROOT, free_port

@@ -5,19 +5,26 @@ Events flow meanwhile, and draining and sealing go on. What was acknowledged has
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
 import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pytest
 
 from aggregator.store import Store
-from tests.collector.collecting import until
+from collector.app import App
+from collector.settings import load
+from tests.clock import SetClock
+from tests.collector.collecting import FIREFOX, VOUCHING_TOKEN, Collector, until
 from tests.faults.clocked_store import cleaned
 from tests.faults.figures import Figures
 from tests.faults.own_clock import IS_POSSIBLE, OwnClock
+from tests.faults.timeline import answering
 from tests.installation import Installation
 from tests.sender import Senders
 
@@ -41,15 +48,11 @@ def jumps(figures: Figures, installation: ClockedInstallation, steps: list[float
     """Sets the clock by each of `steps` while events flow, then counts; the ledger has to balance."""
     installation.start()
     store, clock = installation.store(), installation.clock
-    senders = Senders(installation.port, 2, 1, lambda: clock.wall() - 30 * HOUR_S)
-    senders.start()
-    try:
+    with Senders(installation.port, 2, 1, lambda: clock.wall() - 30 * HOUR_S) as senders:
         for step in steps:
             time.sleep(flow_s)
             clock.step(step)
         time.sleep(flow_s)
-    finally:
-        senders.stop()
     sent = senders.sent
     assert not sent.unexpected, sent.unexpected[:5]
     row = figures.row("the clock of a running installation set by an hour or a day")
@@ -107,6 +110,46 @@ def test_a_clock_set_forward_and_back_under_load_loses_and_doubles_nothing(
     with capsys.disabled():
         figures.tell()
     assert figures.faults == 0
+
+
+@pytest.mark.parametrize("step_s", [-DAY_S, DAY_S], ids=["back", "forward"])
+def test_an_idempotency_key_sent_before_and_after_a_clock_jump_of_a_day_counts_once(
+    step_s: float, tmp_path: Path, key_dir: Path
+) -> None:
+    clock = SetClock(time.time())
+    collecting = Collector(tmp_path, keys=key_dir)
+
+    async def send(client: httpx.AsyncClient, key: str) -> httpx.Response:
+        body = json.dumps([{"n": "a", "u": "https://example.com/", "c": "1", "ip": "192.0.2.9", "ua": FIREFOX}])
+        headers = {"Authorization": f"Bearer {VOUCHING_TOKEN}", "Idempotency-Key": key}
+        return await client.post("/api/events", content=body, headers=headers)
+
+    async def beat(client: httpx.AsyncClient) -> None:
+        """The worker keeps house after a commit, every two seconds of the boot clock."""
+        for _ in range(3):
+            clock.pass_time(3.0)
+            await send(client, f"another at {clock.boot()}")
+
+    async def jumped() -> None:
+        collecting.write_config()
+        app = App(load(collecting.config, collecting.data, {}), clock)
+        async with answering(app) as client:
+            first = await send(client, "the same")
+            assert (first.status_code, first.json()["accepted"]) == (202, 1)
+            await beat(client)
+            clock.set_wall(clock.wall() + step_s)
+            await beat(client)
+            counted = len(collecting.events())
+            again = await send(client, "the same")
+            assert (again.status_code, again.json()) == (202, first.json())
+            assert len(collecting.events()) == counted
+            clock.pass_time(2 * DAY_S)  # Where the clock was set back by one, it is forgotten a day later than else.
+            await beat(client)
+            counted = len(collecting.events())
+            await send(client, "the same")
+            assert len(collecting.events()) == counted + 1
+
+    asyncio.run(jumped())
 
 
 @pytest.mark.soak

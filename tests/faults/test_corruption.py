@@ -27,8 +27,10 @@ from aggregator.drain import Drainer, identity_in
 from aggregator.store import Store
 from collector.damage import note_damage
 from collector.days import ends_at
+from collector.group import Group, Withdrawn
 from collector.keys import Keys, Tokens
-from collector.spool import Group, SpoolError, Withdrawn, connect
+from collector.spool_fault import SpoolError
+from collector.spool_file import connect
 from tests.aggregator.spooling import BERLIN, GRACE_S, Place, Worker, line, names_in, noon, place_in
 from tests.clock import SetClock
 from tests.collector.collecting import Collector, environment, running, until

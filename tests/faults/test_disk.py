@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from aggregator.backlog import opened
+from collector.damage import notes_in
 from tests.collector.collecting import FIREFOX, Collector, running, until
 from tests.collector.test_full_disk import FILLER, disk, fill, large_event, paths
 from tests.faults.disk import erring_disk, injected, spool_files
@@ -83,6 +84,8 @@ def filled_and_freed(figures: Figures, folder: Path, disk: Path, cycles: int) ->
             row.doubled += sum(found.values()) - len(found)
             row.lost += collector.ledger()["accepted"] != collector.ledger()["waiting"] + collector.ledger()["drained"]
             drained_by_hand(collector)
+            assert [file.name for file in collector.spool_dir.glob("spool-*.sqlite")] == ["spool-0.sqlite"]
+            assert not notes_in(collector.spool_dir), "a full disk has failed at nothing"
         assert "Traceback" not in collector.log.read_text()
     figures.remarks.append(f"After space came back events were accepted within {slowest:.1f} s.")
 
@@ -116,14 +119,19 @@ def worker_fails(figures: Figures, folder: Path, call: str, error: str, numbers:
     row = figures.row(f"collector: n-th {call} {error}")
     folder.mkdir(parents=True)
     accepted: list[str] = []
+    failed: set[str] = set()
     with running(Collector(folder)) as collector:
         for number in numbers or itertools.count(1):
-            is_struck = one_call_fails(collector, call, f"error={error}:when={number}", accepted, number)
+            effect = f"error={error}:when={number}"
+            is_struck = one_call_fails(collector, call, effect, accepted, failed, number)
             if not is_struck and not numbers:
                 break
             row.rounds += is_struck
             until(lambda: collector.event({"u": "https://example.com/x"}).footfall == "accepted", "it recovers")
             until(lambda: collector.ask("GET", "/readyz").status == 200, "it is ready again")
+        collector.kill()
+        collector.start()
+        assert not failed & set(collector.taken_spools()), "a later life writes on after a failed write"
         found = Counter(paths(collector))
         found.pop("/x", None)
         row.acknowledged += len(accepted)
@@ -134,8 +142,10 @@ def worker_fails(figures: Figures, folder: Path, call: str, error: str, numbers:
         assert "Traceback" not in collector.log.read_text()
 
 
-def one_call_fails(collector: Collector, call: str, effect: str, accepted: list[str], number: int) -> bool:
-    """Sends some events meanwhile; whether the call was made. The file that failed is held no more.
+def one_call_fails(
+    collector: Collector, call: str, effect: str, accepted: list[str], failed: set[str], number: int
+) -> bool:
+    """Sends some events meanwhile; whether the call was made. The file that failed is held no more, and among `failed`.
 
     But for a full disk's: what did not fit was not written, and what is written later is synced.
     """
@@ -149,7 +159,7 @@ def one_call_fails(collector: Collector, call: str, effect: str, accepted: list[
                 accepted.append(f"/{name}")
             else:
                 assert answer.status == 503, answer
-    failed = {found[2] for line in seen.injected if "ENOSPC" not in line and (found := PATH.search(line))}
+    failed |= {found[2] for line in seen.injected if "ENOSPC" not in line and (found := PATH.search(line))}
     assert not failed & set(collector.taken_spools()), f"{failed} is written on after {seen.injected}"
     return bool(seen.injected)
 

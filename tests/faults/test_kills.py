@@ -25,6 +25,7 @@ from tests.faults.accounting import (
     kept_too_long,
     merged,
     named,
+    note_imbalance,
     told,
     wait_for_seals,
     wait_for_withdrawals,
@@ -77,7 +78,11 @@ def endure(installation: Installation, faults: list[str], figures: Figures) -> S
                 time.sleep(random.uniform(0, 1.0))
         blamed = ", ".join(faults[:CHECK_EVERY])
         del faults[:CHECK_EVERY]
-        balanced(installation, store)
+        try:
+            balanced(installation, store)
+        except AssertionError:
+            note_imbalance(installation.ledger(store), figures, senders.mark)
+            raise
         wait_for_withdrawals(store)
         examine(balanced(installation, store), named(store), merged(history), figures, senders.mark)
         assert figures.faults == 0, f"after {blamed}; see {installation.log}"

@@ -18,7 +18,7 @@ from aggregator.store import Store
 from tests.aggregator.spooling import WatchedStore
 from tests.faults.figures import Figures
 from tests.faults.own_clock import IS_POSSIBLE, OwnClock
-from tests.faults.timeline import HOUR_S, World
+from tests.faults.timeline import DAY_S, HOUR_S, World
 
 pytestmark = [
     pytest.mark.skipif(not IS_POSSIBLE, reason="clocks of its own are for Linux on x86-64 alone"),
@@ -192,6 +192,36 @@ async def _beating(here: World) -> None:
     while True:
         await here.beat()
         await asyncio.sleep(0.01)
+
+
+def test_a_drainer_that_is_gone_and_whose_clock_was_a_month_ahead_is_waited_for_a_day_and_no_longer(
+    tmp_path: Path, key_dir: Path, own_clock: OwnClock, clocked_store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def sealed_after(hours: int) -> int:
+        for _ in range(hours):
+            own_clock.pass_time(HOUR_S)
+            await here.beat()
+            here.drain()
+            await here.seal()
+        return here.ledger().sealed
+
+    async def waited() -> tuple[int, int]:
+        async with machines(here):
+            there.drain()
+            there.drainer.close()
+            await here.send(SITE)
+            here.drain()
+            assert await sealed_after(20) == 0
+            assert await sealed_after(26) == 1
+        return count(figures, "a drainer that is gone, seen a month ahead", clocked_store, here)
+
+    figures = Figures("time_ahead")
+    own_clock.move_to(own_clock.wall() // DAY_S * DAY_S + DAY_S + 17 * HOUR_S)
+    here = World(tmp_path / "here", key_dir, own_clock, clocked_store, {SITE: "Asia/Kolkata"})
+    # It has spoken of another time zone alone.
+    there = world(tmp_path / "there", key_dir, Skewed(own_clock, 30 * DAY_S), clocked_store)
+    assert asyncio.run(waited()) == (1, 0)
+    told(figures, capsys)
 
 
 @pytest.mark.parametrize("skew_s", [-50.0, 50.0])

@@ -179,8 +179,7 @@ def endure(installation: PoweredInstallation, moments: list[str], cuts: Cuts, *,
     # A withdrawal cannot find what came under a key that is gone: who withdraws is for those whose memory stays.
     senders = Senders(installation.port, singles=4, bulks=2, past_times=past, withdrawers=0 if does_memory_go else 1)
     senders.mark = moments[0]
-    senders.start()
-    try:
+    with senders:
         for moment in moments:
             senders.mark = moment
             past.move()
@@ -192,8 +191,6 @@ def endure(installation: PoweredInstallation, moments: list[str], cuts: Cuts, *,
             began_at = time.monotonic()
             installation.start()
             cuts.recoveries_s.append(time.monotonic() - began_at)
-    finally:
-        senders.stop()
     look_up(installation, senders.sent, cuts, moments[-1])
 
 

@@ -29,7 +29,7 @@ from aggregator.seal import OpenDayChangedError, Sealer
 from aggregator.store import Store, StoreRefused, StoreUnavailable
 from aggregator.withdrawal_record import opened_record
 from collector.days import ends_at
-from collector.spool import Group, Withdrawn
+from collector.group import Group, Withdrawn
 from tests.aggregator.front_process import FrontProcess
 from tests.aggregator.spooling import BERLIN, GRACE_S, Place, Worker, empty, noon, place_in
 from tests.collector.collecting import until

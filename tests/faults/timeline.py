@@ -29,7 +29,7 @@ from aggregator.store import Store
 from collector.app import App
 from collector.keys import FAIL_SAFE_S, Keys
 from collector.settings import Settings, load
-from collector.spool import connect
+from collector.spool_file import connect
 from tests.collector.collecting import FIREFOX, TOKEN, sha256, spooled_lines
 from tests.faults.own_clock import OwnClock
 

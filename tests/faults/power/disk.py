@@ -19,6 +19,9 @@ What a cut leaves, chosen at random:
   files nothing is in order. Where a file had grown and its bytes did not arrive, there are zeros or garbage, or it is
   as short as before.
 
+A sync that fails drops what it should have written: programs go on to see it, no later sync writes it, and a cut takes
+it, but for what is written over it meanwhile (as ext4 and XFS do; see `collector.failed_write`).
+
 Permissions and times are on the medium at once: nothing here rests on them.
 """
 
@@ -85,6 +88,10 @@ class File(Inode):
             _apply(self.medium, change)
         self.pending.clear()
 
+    def drop(self) -> None:
+        """A sync that failed."""
+        self.pending.clear()
+
 
 @dataclass(slots=True)
 class Folder(Inode):
@@ -148,6 +155,11 @@ class Disk:
 
     def file(self, number: int) -> File:
         return self._of(File, number, errno.EISDIR)
+
+    def named(self, name: bytes) -> set[int]:
+        """The inodes that have this name in any folder."""
+        folders = (each for each in self.inodes.values() if isinstance(each, Folder))
+        return {each.seen[name] for each in folders if name in each.seen}
 
     def link_target(self, number: int) -> bytes:
         return self._of(Link, number, errno.EINVAL).target
@@ -222,6 +234,11 @@ class Disk:
             inode.sync()
         elif isinstance(inode, Folder):
             self._sync_folder(number)
+
+    def fail_sync(self, number: int) -> None:
+        """fsync of a file that cannot be written; raises EIO."""
+        self.file(number).drop()
+        raise DiskError(errno.EIO)
 
     def sync_all(self) -> None:
         """sync(2): a clean stop of the machine."""

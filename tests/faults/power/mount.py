@@ -10,6 +10,7 @@ ends, the file system is unmounted and the process ends.
 - `revive`: what survived is there again, under inodes of new numbers, and the kernel is told to forget the names of
   before: no page of a file of before the cut is seen after it.
 - `format`: the same with an empty disk, without a cut.
+- `fail`: the next sync of the file `name` fails, and no name that ends with `refused` can be made from now on.
 
 An answer names what was done, so that one which nobody has read does no harm.
 
@@ -61,6 +62,7 @@ class FileSystem(pyfuse3.Operations):
         self.survived: Disk | None = None
         self._tell = tell
         self._planned: Planned | None = None
+        self._failing, self._refused = b"", b""
 
     # --- the switch ------------------------------------------------------------------------------------------------
 
@@ -75,6 +77,9 @@ class FileSystem(pyfuse3.Operations):
             self.survived, loss = self.disk.after_cut(seed, order)
             self._tell(replace(loss, was_met=was_met))
 
+    def fail(self, name: bytes, refused: bytes) -> None:
+        self._failing, self._refused = name, refused
+
     async def revive(self) -> None:
         if self.survived is not None:
             await self._replace(self.survived)
@@ -84,6 +89,7 @@ class FileSystem(pyfuse3.Operations):
 
     async def _replace(self, disk: Disk) -> None:
         """The kernel asks for each name anew, and for the inodes of before it gets EIO."""
+        self._failing, self._refused = b"", b""
         names = list(self.disk.folder(ROOT).seen)
         self.disk, self.survived, self._planned = disk, None, None
         for name in names:
@@ -122,6 +128,8 @@ class FileSystem(pyfuse3.Operations):
     ) -> EntryAttributes:
         if not stat.S_ISREG(mode):
             raise FUSEError(errno.EPERM)
+        if self._refused and name.endswith(self._refused):
+            raise OFF
         with _told():
             self._named(name)
             return _attributes(self._on.make(parent_inode, name, File, mode & ~ctx.umask))
@@ -213,6 +221,9 @@ class FileSystem(pyfuse3.Operations):
 
     async def fsync(self, fh: FileHandleT, datasync: bool) -> None:
         with _told():
+            if self._failing and fh in self._on.named(self._failing):
+                self._failing = b""
+                self._on.fail_sync(fh)
             self._on.sync(fh)
 
     # --- what is told of a file ------------------------------------------------------------------------------------
@@ -311,6 +322,9 @@ async def _serve(files: FileSystem) -> None:
                     files.plan(Planned(seed, kind, name.encode(), int(str(order["operations"]))))
                 case {"do": "cut", "seed": int(seed), "order": ("journal" | "folders") as kind}:
                     files.cut(seed, kind)
+                case {"do": "fail", "name": str(name), "refused": str(refused)}:
+                    files.fail(name.encode(), refused.encode())
+                    _answer("fail")
                 case {"do": "revive"}:
                     await files.revive()
                     _answer("revive")

@@ -52,6 +52,11 @@ class PoweredDisk:
         """Plans a cut so many operations of the disk from now. `cut` tells of it, or does it where it has not come."""
         self._order({"do": "cut", "seed": seed, "order": order, "name": "", "operations": operations})
 
+    def fail_sync(self, name: str, *, refused: str = "") -> None:
+        """The next sync of this file fails; with `refused`, no name can be made from now on that ends so."""
+        self._order({"do": "fail", "name": name, "refused": refused})
+        self._answer("fail")
+
     def revive(self) -> None:
         """What survived the cut is there again. Nobody may have the disk's files open any more."""
         self._order({"do": "revive"})
