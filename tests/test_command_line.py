@@ -500,7 +500,7 @@ def test_doctor_prints_the_ledger_alone(installation: Installation) -> None:
     lines = [re.sub(r"^(ok|FINDING) +|: .*", "", line) for line in done.stdout.splitlines()]
     spools = {line for line in lines if line.startswith("spool-")}
     assert "spool-0.sqlite" in spools
-    assert [line for line in lines if line not in spools] == [*terms, "withdrawn", "ledger"]
+    assert [line for line in lines if line not in spools] == [*terms, "withdrawn", "removed", "ledger"]
     assert done.returncode == 0
 
 

@@ -169,7 +169,7 @@ def people(count: int, **fields: object) -> list[Row]:
 
 
 def person(number: int, **fields: object) -> Row:
-    row = Row(DAY, BERLIN, "example.com", START_MS + number * 1000, visitor=100 + number, network=100 + number)
+    row = Row(DAY, BERLIN, "example.com", START_MS + number * 1000, visitor=1000 * (1 + number), network=100 + number)
     return replace(row, **fields)  # type: ignore[arg-type]  # the columns of a row
 
 

@@ -37,7 +37,9 @@ from tests.faults.figures import Figures
 from tests.installation import RECOVERY_S, ROOT, Installation
 from tests.sender import Senders, Sent
 
-LAYOUT = ("collector/spool.py", "aggregator/migrations")
+# The second has the layout of a spool now; the first had it until the two were parted.
+SPOOLS = ("collector/spool.py", "collector/spool_file.py")
+MIGRATIONS = "aggregator/migrations"
 # The first whose spool can be taken over: before it, counters did not tell which commit had changed them.
 OLDEST = "96a65ff"
 # The last before visitors could withdraw.
@@ -69,21 +71,21 @@ def taken_out(revision: str, folder: Path, *paths: str) -> Path:
 
 def layout_in(root: Path) -> str:
     """How a version's spools and store are laid out."""
-    spool = (root / LAYOUT[0]).read_text()
+    spool = "\n".join((root / file).read_text() for file in SPOOLS if (root / file).exists())
     schema = re.search(r'^SCHEMA = """.*?^"""', spool, re.DOTALL | re.MULTILINE)
     version = re.search(r"^FORMAT_VERSION = .*", spool, re.MULTILINE)
     assert schema is not None
     assert version is not None
-    migrations = (file.name + file.read_text() for file in sorted((root / LAYOUT[1]).glob("*.sql")))
+    migrations = (file.name + file.read_text() for file in sorted((root / MIGRATIONS).glob("*.sql")))
     return "\n".join((version[0], schema[0], *migrations))
 
 
 def last_of_another_layout(folder: Path) -> str:
     """The newest commit whose layout is not the working tree's."""
-    touched = git("log", "--format=%H", "--", *LAYOUT).split()
+    touched = git("log", "--format=%H", "--", *SPOOLS, MIGRATIONS).split()
     today = layout_in(ROOT)
     for place, revision in enumerate(["HEAD", *(f"{each}^" for each in touched)]):
-        if layout_in(taken_out(revision, folder / str(place), *LAYOUT)) != today:
+        if layout_in(taken_out(revision, folder / str(place), "collector", MIGRATIONS)) != today:
             return git("rev-parse", "--short=7", revision).strip()
     raise AssertionError("this repository has had one layout only")
 
@@ -165,7 +167,7 @@ def account(installation: Installation, store: Store, sent: Sent, mark: str, fig
     wait_for_seals(store)
     figures.row(mark).kept += kept_too_long(installation, store).total()
     applied = {f"{number:04}_{name}.sql" for number, name in store.query("SELECT number, name FROM migrations")}
-    assert applied == {file.name for file in (ROOT / LAYOUT[1]).glob("*.sql")}
+    assert applied == {file.name for file in (ROOT / MIGRATIONS).glob("*.sql")}
     told = installation.told_ledger()
     assert told.is_balanced, told.text
     assert told.terms["sealed"] > 0
