@@ -30,7 +30,7 @@ from tests.attacks.laboratory import BERLIN, DAY, Laboratory
 from tests.attacks.oracle import counted
 from tests.attacks.p07_planted_link import Extent
 from tests.attacks.verdict import Count, Verdict
-from tests.attacks.weakened import COMPLEMENT_UNGUARDED, LIVE_UNFLOORED, VISITORS_COUNTED
+from tests.attacks.weakened import ACTIVE_PARTS_ALONE, COMPLEMENT_UNGUARDED, LIVE_UNFLOORED, VISITORS_COUNTED
 
 KINDS = {VIEW: "view", EVENT: "event", LEAVE: "leave", ERROR: "error"}
 
@@ -145,7 +145,7 @@ def test_p12_all_forms_of_the_addresses_of_a_network_are_one_visitor(laboratory:
 
 
 def test_p13_no_byte_of_what_was_deleted_is_left(laboratory: Laboratory) -> None:
-    assert_withstood(p13_deletion.attack(laboratory, 1))
+    assert_withstood(p13_deletion.attack(laboratory, 1, [ACTIVE_PARTS_ALONE]))
 
 
 def test_what_others_retain_is_attacked_with_success() -> None:
