@@ -1,9 +1,9 @@
 """One finished open day into anonymous cells: the rows of `trend` and `breakdown` for all sites of a (day, time zone).
 
 The counting is ClickHouse's, in sql/: counted_rows (visits, bounds), measure_* (what a cell counts, and which measures
-k networks share), breakdown_cells and trend_cells (the k rule and folding), published (rounding). A line
-`-- include: NAME` there stands for sql/NAME.sql, or for a text given here. Tokens leave the store in one place, `read`,
-in memory only: at most k networks of each hour, to join hours into spans.
+k networks share), breakdown_cells and trend_cells (the k rule and folding), components and shown (rounding), sums (what
+may not be added up). A line `-- include: NAME` there stands for sql/NAME.sql, or for a text given here. Tokens leave
+the store in one place, `read`, in memory only: at most k networks of each hour, to join hours into spans.
 
 Invariant: rows written here are seen by nobody before `seal` commits the seal they name.
 """
