@@ -140,7 +140,7 @@ def scene(folder: Path, key_dir: Path, store: Store, *, is_in_log: bool) -> Scen
     with suppress(StoreUnavailable):
         place.drainer(unnoted).round()
     place.bury()
-    for number in range(12):
+    for number in range(5):
         worker.take(TODAY, 3)
         worker.take(yesterday, 1)
         worker.refuse(TODAY, "no_consent", number + 1)

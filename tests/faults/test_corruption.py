@@ -1,8 +1,6 @@
 """A disk that flips and loses bytes of a spool: what can be read is kept, what cannot is told, and work goes on.
 
-A worker and a drainer start over a damaged copy of one spool, again and again, each time with another byte flipped or
-another end cut off. In each round the worker has a spool at once and takes an event; the drainer gets every event into
-the store that did not lie on the page that was hit, once; and a lost one is told. Nothing of it outlives its day.
+See `damaged` for what is asked of each damage.
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,156 +23,45 @@ from aggregator.backlog import opened
 from aggregator.drain import Drainer, identity_in
 from aggregator.store import Store
 from collector.damage import note_damage
-from collector.days import ends_at
 from collector.group import Group, Withdrawn
 from collector.keys import Keys, Tokens
-from collector.spool_fault import SpoolError
 from collector.spool_file import connect
-from tests.aggregator.spooling import BERLIN, GRACE_S, Place, Worker, line, names_in, noon, place_in
+from tests.aggregator.spooling import BERLIN, GRACE_S, Place, names_in, noon, place_in
 from tests.clock import SetClock
 from tests.collector.collecting import Collector, environment, running, until
-from tests.faults.damage import FRAME_BYTES, LOG_HEADER_BYTES, TODAY, Hit, Scene, files_with_events, scene
-from tests.faults.figures import Figures
+from tests.faults.damage import FRAME_BYTES, LOG_HEADER_BYTES, TODAY, Hit, scene
+from tests.faults.damaged import START_LIMIT_S, Damages, Ground, strike, strike_side_by_side
 
 SHORT_CASES = 8
 SEED = 20_310_514
-START_LIMIT_S = 5.0
-ROUNDS = 12
-AFTER = "sent after the start"
-SOAK = pytest.mark.skipif("FOOTFALL_SOAK" not in os.environ, reason="a full run takes two hours: make soak")
+# A round waits for the store most of the time: more processes than processors are no waste.
+PROCESSES = 4
+SOAK = pytest.mark.skipif("FOOTFALL_SOAK" not in os.environ, reason="a full run takes most of an hour: make soak")
 
 
 @pytest.mark.parametrize("is_in_log", [False, True], ids=["in the file", "in the log"])
 def test_what_a_damaged_spool_still_holds_is_drained_once_and_what_it_lost_is_told(
-    tmp_path: Path,
-    key_dir: Path,
-    store: Store,
-    is_in_log: bool,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path, key_dir: Path, store: Store, is_in_log: bool
 ) -> None:
     made = scene(tmp_path / "scene", key_dir, store, is_in_log=is_in_log)
     hits = random.Random(SEED + is_in_log).sample(list(made.hits()), SHORT_CASES // 2 - 1)
     # All that the drainer deleted comes back.
     hits.append(Hit("spool-0.sqlite-wal", LOG_HEADER_BYTES + FRAME_BYTES, is_cut=True))
-    figures = Figures("corruption")
-    struck(figures, made, hits, Ground(tmp_path, key_dir, store, caplog))
-    assert figures.faults == 0, str(figures)
+    damages = Damages()
+    strike(damages, made, hits, Ground(tmp_path, key_dir, store))
+    assert damages.figures.faults == 0, str(damages.figures)
 
 
 @SOAK
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 def test_no_byte_of_a_header_and_no_page_of_a_spool_is_one_that_may_not_be_hit(
-    tmp_path: Path, key_dir: Path, store: Store, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    figures = Figures("corruption")
-    for is_in_log in (False, True):
-        made = scene(tmp_path / f"scene-{is_in_log}", key_dir, store, is_in_log=is_in_log)
-        struck(figures, made, list(made.hits()), Ground(tmp_path, key_dir, store, caplog))
+    figures = strike_side_by_side(tmp_path, PROCESSES).summed_up()
     with capsys.disabled():
         figures.tell()
     assert figures.faults == 0, str(figures)
-
-
-@dataclass(frozen=True)
-class Ground:
-    """Where the cases take place, and the log of this process."""
-
-    folder: Path
-    key_dir: Path
-    store: Store
-    told: pytest.LogCaptureFixture
-
-
-def struck(figures: Figures, made: Scene, hits: list[Hit], ground: Ground) -> None:
-    """Strikes once for each of `hits` and adds up what became of the events."""
-    slowest = told_lost = hit_and_gone = 0.0
-    for number, hit in enumerate(hits):
-        place = made.laid_out(ground.folder / str(number), ground.key_dir, ground.store)
-        try:
-            case = Case(place, made, hit, ground.told)
-            slowest = max(slowest, case.start_s)
-            told_lost, hit_and_gone = told_lost + case.told_lost, hit_and_gone + case.hit_and_gone
-            row = figures.row(f"{'cut off' if hit.is_cut else 'flipped'}: {hit.file.removeprefix('spool-0.')}")
-            row.rounds += 1
-            row.acknowledged += len(made.names) + 1
-            row.lost += case.lost
-            row.doubled += case.doubled
-            row.kept += case.kept
-            if case.lost or case.doubled or case.kept:
-                figures.remarks.append(f"{hit}: {case!r}")
-        finally:
-            place.close()
-            shutil.rmtree(ground.folder / str(number))
-    figures.remarks.append(
-        f"{hit_and_gone:,.0f} events lay where bytes were hit and are gone, {told_lost:,.0f} of them counted so;"
-        f" the slowest start took {slowest:.2f} s."
-    )
-
-
-class Case:
-    """One damage, from the start of a worker and a drainer to the end of the day."""
-
-    def __init__(self, place: Place, made: Scene, hit: Hit, told: pytest.LogCaptureFixture) -> None:
-        told.clear()
-        whole = (made.files / hit.file).read_bytes()
-        hit.strike(place.spool_dir)
-        began_at = time.monotonic()
-        worker = place.worker()
-        self.start_s = time.monotonic() - began_at
-        worker.commit(TODAY, BERLIN, [line(AFTER, TODAY)])  # Service goes on.
-        self.drained(place, worker)
-        found = names_in(place.store)
-        names = {*made.names, AFTER}
-        missing = names - found.keys()
-        at_risk = hit.bytes_at_risk(whole)
-        risked = {name for name in missing if b'"name":"%b"' % name.encode() in at_risk}
-        if risked & made.large_row:
-            risked |= made.large_row
-        self.ledger = place.ledger()
-        self.told_lost = self.ledger.quarantined
-        self.hit_and_gone = len(missing)
-        untold = max(0, len(missing) - self.told_lost - sum("accepted" in each for each in self.ledger.imbalances))
-        self.missing = missing
-        # How much a log had behind the place where it was cut off is not written elsewhere: that alone is told.
-        is_cut_log = hit.is_cut and hit.file.endswith("-wal")
-        assert not is_cut_log or not missing or "its log has lost" in told.text, "a loss is told"
-        self.lost = len(missing - risked) + (0 if is_cut_log else untold)
-        self.doubled = sum(times - 1 for times in found.values())
-        self.kept = self.kept_after_the_day(place)
-        self.hit = hit
-        assert self.start_s < START_LIMIT_S, f"{hit}: the start took {self.start_s:.1f} s"
-
-    def drained(self, place: Place, worker: Worker) -> None:
-        drainer = place.drainer()
-        quiet = 0
-        for _ in range(ROUNDS):
-            quiet = 0 if drainer.round() else quiet + 1
-            self.beat(worker)
-            if quiet > 2:
-                return
-
-    @staticmethod
-    def beat(worker: Worker) -> None:
-        """As the committer does: a file that fails is left."""
-        try:
-            worker.beat()
-        except SpoolError:
-            worker.leave()
-
-    def kept_after_the_day(self, place: Place) -> int:
-        place.clock.move_to(ends_at(TODAY, BERLIN) + GRACE_S + 1)
-        (drainer,), (worker,) = place.drainers, place.workers
-        for _ in range(4):
-            self.beat(worker)
-            drainer.round()
-        return len(files_with_events(place.spool_dir))
-
-    def __repr__(self) -> str:
-        return (
-            f"missing {sorted(self.missing)}, lost {self.lost}, doubled {self.doubled}, kept {self.kept}, {self.ledger}"
-        )
 
 
 def test_a_spool_whose_name_was_flipped_has_its_own_again_and_a_doubtful_batch_is_not_inserted_twice(
