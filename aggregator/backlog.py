@@ -60,10 +60,10 @@ TRUNCATE_WAIT_MS = 200
 # An event's line begins with these two (collector.event.Event).
 OF_A_DAY = re.compile(rb'\{"day":"(\d{4}-\d{2}-\d{2})","timezone":"([A-Za-z0-9_+/-]{1,64})"')
 LONGEST_MATCH_BYTES = 128
-# A transaction deletes about so much, or one row: the worker waits some milliseconds for it. SQLite's lock is not fair,
-# so each is followed by a pause in which the worker takes its turn.
-SLICE_BYTES = 1024 * 1024
-SLICE_PAUSE_S = 0.005
+# A transaction deletes about so much, or one row: the worker waits half a millisecond for it. SQLite's lock is not
+# fair, so each is followed by a pause in which the worker takes its turn.
+SLICE_BYTES = 128 * 1024
+SLICE_PAUSE_S = 0.002
 # The lines of a batch are read so much at a time: no more is in memory, and no read transaction stays open for as long
 # as the store takes.
 PIECE_BYTES = 1024 * 1024

@@ -47,6 +47,9 @@ MAX_FILES = 256
 MAX_WITHDRAWALS = 50_000
 # No event is open for longer (design.md section 9), so there is nothing left that a withdrawal could delete.
 WITHDRAWAL_LIFE_S = 3 * 86_400.0
+# Pages of the write-ahead log (16 MiB) from which on a worker's commit moves them into the file. A drainer that deletes
+# does so from SQLite's own 1,000 on, and no answer waits for it.
+LOG_PAGES = 4_096
 # What `prove_room` writes: about the longest line of an event, so that a spool which says it has room takes events.
 PROVEN_BYTES = 65_536
 
@@ -61,6 +64,7 @@ class Spool:
         log = log_of(file)
         is_unclean = log.exists() and log.stat().st_size > 0
         self._connection = connect(file)
+        self._connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
         try:
             self._prepare(is_unclean=is_unclean)
         except BaseException:

@@ -19,9 +19,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from aggregator.ledger import Ledger
 from aggregator.store import Store
 from collector.days import ends_at
-from collector.spool_fault import SpoolError
+from collector.spool_fault import SpoolDamagedError, SpoolError
 from tests.aggregator.spooling import BERLIN, GRACE_S, Place, Worker, line, names_in
 from tests.faults.damage import TODAY, Hit, Scene, files_with_events, scene
 from tests.faults.figures import Figures, Row
@@ -95,6 +96,9 @@ def strike(damages: Damages, made: Scene, hits: Sequence[Hit], ground: Ground) -
             place = made.laid_out(ground.folder / str(number), ground.key_dir, ground.store)
             try:
                 damages.add(hit, Case(place, made, hit, told), len(made.names) + 1)
+            except Exception as fault:
+                fault.add_note(f"after {hit}")
+                raise
             finally:
                 place.close()
                 shutil.rmtree(ground.folder / str(number))
@@ -148,7 +152,7 @@ class Case:
         risked = {name for name in missing if b'"name":"%b"' % name.encode() in at_risk}
         if risked & made.large_row:
             risked |= made.large_row
-        self.ledger = place.ledger()
+        self.ledger = self.ledger_of(place, worker)
         self.told_lost = self.ledger.quarantined
         self.hit_and_gone = len(missing)
         untold = max(0, len(missing) - self.told_lost - sum("accepted" in each for each in self.ledger.imbalances))
@@ -170,6 +174,14 @@ class Case:
             self.beat(worker)
             if quiet > 2:
                 return
+
+    def ledger_of(self, place: Place, worker: Worker) -> Ledger:
+        """What nobody but a reader of the ledger looks at, that reader finds, and the drainer saves."""
+        try:
+            return place.ledger()
+        except SpoolDamagedError:
+            self.drained(place, worker)
+            return place.ledger()
 
     @staticmethod
     def beat(worker: Worker) -> None:
