@@ -167,7 +167,7 @@ class Case:
         assert self.start_s < START_LIMIT_S, f"{hit}: the start took {self.start_s:.1f} s"
 
     def drained(self, place: Place, worker: Worker) -> None:
-        drainer = place.drainer()
+        drainer = place.drainers[0] if place.drainers else place.drainer()
         quiet = 0
         for _ in range(ROUNDS):
             quiet = 0 if drainer.round() else quiet + 1
