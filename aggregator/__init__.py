@@ -5,7 +5,7 @@ The map, in the order that the data takes:
 - `front` (with `clickhouse_http`, `engine`, `table_files`): the embedded store, chDB behind ClickHouse's HTTP
   interface. `endpoint`, `store`: the one client, for it and for any ClickHouse server. `migrate`, `migrations/`:
   the schema.
-- `backlog`: a spool file as the drainer sees it. `drain`: batches into `open_events`, each exactly once. `presence`: a
+- `backlog/`: a spool file as the drainer sees it. `drain`: batches into `open_events`, each exactly once. `presence`: a
   batch is there, and once. `coverage`: the spools' counters. `reconcile`: a damaged spool is saved and compared with
   the store.
   `watermark`: the drainer's promises about days that are over. `withdrawal` (with `withdrawal_record`): the open rows

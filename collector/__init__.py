@@ -16,7 +16,8 @@ The map, in the order that the data takes:
   - `keys`: the day's key, and the tokens it makes.
 - `event`: exactly what may be stored.
 - `committer`, `group`, `spool`: group commit to the durable queue on local disk. Only then comes the 202.
-  `spool_file`, `spool_fault`: the file's format, and what goes wrong with it. `answers`: to idempotency keys.
+  `spool_file`, `spool_fault`: the file's format, and what goes wrong with it. `answers`: to idempotency keys
+  (with `unsettled`: commits of which nobody knows yet whether they count).
   `failed_write`, `damage`: a spool file that is left, as a write into it failed or bytes are lost. `salvage` (with
   `sqlite_image`): what can be read of one into a fresh file. `expiry`, `expired_rows`: what waits past the fail-safe
   goes. `arrivals`: each site's last request, for a page that waits for one.

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import orjson
 
-from collector.answers import ANSWER_LIFE_S, answer_to
+from collector.answers import ANSWER_LIFE_S, Answers
 from collector.body import Receive, Refused
 from collector.days import day_of
 from collector.endpoints import JSON, UNAVAILABLE, Answer, Collecting, Scope, Send, fault_answer, headers_of, respond
@@ -64,6 +64,7 @@ class BulkEndpoint:
         self._collecting = collecting
         self._tokens = tokens_of(collecting.settings)
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._answers = Answers(collecting.settings.collector.spool_dir)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = headers_of(scope)
@@ -92,7 +93,7 @@ class BulkEndpoint:
             return await self._committed(site, token, body, None)
         folder = collecting.settings.collector.spool_dir
         async with _one_at_a_time(folder, key):
-            known = await asyncio.to_thread(answer_to, folder, key, collecting.committer.ages.earliest(ANSWER_LIFE_S))
+            known = await asyncio.to_thread(self._answers.to, key, collecting.committer.ages.earliest(ANSWER_LIFE_S))
             return known if known is not None else await self._committed(site, token, body, key)
 
     def _sender(self, headers: Mapping[bytes, bytes]) -> tuple[Site, IngestToken]:

@@ -230,7 +230,9 @@ def _log_fault(file: Path) -> str | None:
     frames = Frames(log_of(file), page_bytes)
     if before is not None and before.frames > frames.whole and frames.salts in (b"", before.salts):
         return f"its log has lost {before.frames - frames.whole} of {before.frames} pages"
-    behind = frames.commits_behind(now.frames if now is not None else 0)
+    # Of what the index did not know either, a worker was killed before it noted it: that is no damage.
+    known = before.frames if before is not None else frames.whole
+    behind = frames.commits_between(now.frames if now is not None else 0, known)
     if behind > (0 if is_same_boot else 1):
         return f"its log is damaged before its last {behind} transactions"
     return None
@@ -242,19 +244,32 @@ class Indexed:
 
     frames: int
     salts: bytes
+    # The checksum of the last frame, from which that of the next one goes on.
+    sums: tuple[int, int]
+
+
+def index_of(file: Path) -> Path:
+    """The index of the write-ahead log of a spool file."""
+    return file.with_name(file.name + "-shm")
 
 
 def _indexed(file: Path) -> Indexed | None:
-    """The header of `-shm`, where both of its copies agree."""
+    """The header of `-shm`, where both of its copies agree. Not while this process has a connection to the file: to
+    close `-shm` gives up all locks that the process has on it (fcntl(2))."""
     try:
-        with file.with_name(file.name + "-shm").open("rb") as index:
-            header = index.read(2 * INDEX_HEADER_BYTES)
+        with index_of(file).open("rb") as index:
+            return indexed_by(index.read(2 * INDEX_HEADER_BYTES))
     except OSError:
         return None
-    one, other = header[:INDEX_HEADER_BYTES], header[INDEX_HEADER_BYTES:]
+
+
+def indexed_by(header: bytes) -> Indexed | None:
+    """What the first bytes of an index say, where both copies of its header agree."""
+    one, other = header[:INDEX_HEADER_BYTES], header[INDEX_HEADER_BYTES : 2 * INDEX_HEADER_BYTES]
     if one != other or len(one) < INDEX_HEADER_BYTES or not one[12]:
         return None
-    return Indexed(int(struct.unpack_from("=I", one, 16)[0]), one[32:40])
+    frames, first, second = struct.unpack_from("=I4xII", one, 16)
+    return Indexed(frames, one[32:40], (first, second))
 
 
 class Frames:
@@ -291,9 +306,9 @@ class Frames:
         first = Counter(frame[8:16] for frame in self.headers[:3])
         return first.most_common(1)[0][0] if first else b""
 
-    def commits_behind(self, number: int) -> int:
-        """How many transactions end in frames of this generation behind the first `number`."""
-        return sum(map(self.ends_transaction, self.headers[number:]))
+    def commits_between(self, first: int, last: int) -> int:
+        """How many transactions end in frames of this generation behind the first `first`, up to the number `last`."""
+        return sum(map(self.ends_transaction, self.headers[first:last]))
 
     def ends_transaction(self, header: bytes) -> bool:
         """Whether the frame with this header is of this generation and the last one of a transaction."""

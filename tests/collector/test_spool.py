@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from aggregator.backlog import Backlog, opened
-from collector.answers import ANSWER_LIFE_S, answer_to
+from collector.answers import ANSWER_LIFE_S, Answers
 from collector.damage import note_damage, note_of
 from collector.days import ends_at
 from collector.group import MAX_ROW_EVENTS, Arrived, Counted, Group, Withdrawn
@@ -68,7 +68,7 @@ def test_a_group_is_in_the_file_with_its_counters_and_answers(tmp_path: Path) ->
     spool.commit(given, NOW)
     assert spooled_lines(tmp_path) == [b'{"a":1}', b'{"a":2}']
     assert ledger(tmp_path) == Counter(accepted=2, dropped=3, waiting=2)
-    assert answer_to(tmp_path, b"key", NOW) == b"answer"
+    assert Answers(tmp_path).to(b"key", NOW) == b"answer"
     spool.close()
 
 
@@ -274,8 +274,8 @@ def test_answers_are_forgotten_after_24_hours(tmp_path: Path) -> None:
     spool = open_spool(tmp_path, ROOMY)
     given = Group(answers={b"key": b"canary-answer"})
     spool.commit(given, NOW)
-    assert answer_to(tmp_path, b"key", NOW + ANSWER_LIFE_S) == b"canary-answer"
-    assert answer_to(tmp_path, b"key", NOW + ANSWER_LIFE_S + 1) is None
+    assert Answers(tmp_path).to(b"key", NOW + ANSWER_LIFE_S) == b"canary-answer"
+    assert Answers(tmp_path).to(b"key", NOW + ANSWER_LIFE_S + 1) is None
     spool.beat(NOW + ANSWER_LIFE_S + 1)
     with contextlib.closing(connect(spool.file)) as connection:
         assert connection.execute("SELECT count(*) FROM answers").fetchone() == (0,)
@@ -286,7 +286,7 @@ def test_whether_a_key_was_answered_is_not_known_where_a_spool_cannot_be_read(tm
     """A broken file is a 503 to who sends again, not a second acceptance, and no fault that ends the request untold."""
     (tmp_path / "spool-0.sqlite").write_bytes(b"no database " * 1_000)
     with pytest.raises(SpoolError, match=r"spool-0\.sqlite"):
-        answer_to(tmp_path, b"key", NOW)
+        Answers(tmp_path).to(b"key", NOW)
 
 
 # --- limits ---------------------------------------------------------------------------------------------------------
@@ -743,4 +743,4 @@ def test_damage_that_cannot_be_noted_is_a_fault_of_the_spool_like_any_other(tmp_
     (tmp_path / "spool-0.sqlite").write_bytes(b"not a database" * 1_000)
     (tmp_path / "spool-0.damaged").mkdir()
     with pytest.raises(SpoolError, match=r"cannot note that the spool spool-0\.sqlite is damaged"):
-        answer_to(tmp_path, b"key", now=1_000.0)
+        Answers(tmp_path).to(b"key", now=1_000.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from datetime import date, timedelta
 from aggregator.guard import ClockGuard, newest_event
 from aggregator.seal import OpenDayChangedError, Sealer, Surroundings
 from aggregator.store import StoreUnavailable
-from collector.answers import answer_to
+from collector.answers import Answers
 from collector.days import day_of
 from collector.folders import sync_folder
 from collector.group import Counted, Group, Withdrawn
@@ -77,7 +78,8 @@ class World:
         self.account.withdraw(day, visitor, now)
 
     def answer(self, key: bytes) -> bytes | None:
-        return answer_to(self.place.spool_dir, key, self.clock.wall())
+        with contextlib.closing(Answers(self.place.spool_dir)) as answers:
+            return answers.to(key, self.clock.wall())
 
     def restart_worker(self, worker: int) -> None:
         self.worker(worker).close()
