@@ -143,7 +143,7 @@ class Record:
 
     def check(self) -> None:
         """Reads all of it; raises `sqlite3.Error` or `ValueError` where it is damaged. It is small."""
-        told = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        told = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if told != "ok":
             raise ValueError(told)
         for day in self.days():

@@ -87,7 +87,7 @@ def whole_fault(file: Path) -> str | None:
 
 def _fault_in(connection: sqlite3.Connection, owner: Owner | None) -> str | None:
     columns = check_tables(connection)
-    told = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    told = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if told != "ok":
         return str(told)
     ((greatest,),) = connection.execute("SELECT coalesce(max(id), 0) FROM rows").fetchall()

@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -26,7 +27,7 @@ from collector.damage import note_damage
 from collector.group import Group, Withdrawn
 from collector.keys import Keys, Tokens
 from collector.spool_file import connect
-from tests.aggregator.spooling import BERLIN, GRACE_S, Place, names_in, noon, place_in
+from tests.aggregator.spooling import BERLIN, GRACE_S, Place, empty, names_in, noon, place_in
 from tests.clock import SetClock
 from tests.collector.collecting import Collector, environment, running, until
 from tests.faults.damage import FRAME_BYTES, LOG_HEADER_BYTES, TODAY, Hit, scene
@@ -83,6 +84,37 @@ def test_a_spool_whose_name_was_flipped_has_its_own_again_and_a_doubtful_batch_i
     with opened(place.spool_dir) as backlogs:
         assert identity in {backlog.identity for backlog in backlogs}
     place.close()
+
+
+def test_an_index_that_does_not_fit_its_table_is_found_and_the_file_is_saved(
+    tmp_path: Path, key_dir: Path, store: Store
+) -> None:
+    """A visitor's token stands in the table of withdrawals and in its index: it is flipped in each of both."""
+    token = b"5273846152738461"
+    place = place_in(tmp_path / "first", key_dir, store, noon(TODAY))
+    worker = place.worker()
+    worker.take(TODAY, 3)
+    group = Group()
+    group.withdrawals[Withdrawn(TODAY.isoformat(), BERLIN, "example.com", 7, int(token))] = place.clock.wall()
+    worker.spool.commit(group, place.clock.wall())
+    with opened(place.spool_dir) as (backlog,):
+        assert backlog.truncate_log()
+    file = place.spool_dir / "spool-0.sqlite"
+    whole = file.read_bytes()
+    place.close()
+    places = [found.start() for found in re.finditer(token, whole)]
+    assert len(places) == 2
+    for number, at in enumerate(places):
+        empty(store)
+        damaged = place_in(tmp_path / f"damaged-{number}", key_dir, store, noon(TODAY) + 60)
+        damaged.spool_dir.mkdir(mode=0o700, parents=True)
+        (damaged.spool_dir / file.name).write_bytes(whole[:at] + b"6" + whole[at + 1 :])
+        drainer = damaged.drainer()
+        for _ in range(4):
+            drainer.round()
+        assert names_in(store) == Counter(worker.names)
+        assert damaged.ledger().imbalances == ()
+        damaged.close()
 
 
 def test_what_a_lost_log_had_of_drained_events_is_known_from_the_store_and_the_ledger_balances(
