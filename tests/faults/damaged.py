@@ -53,7 +53,7 @@ class Damages:
     def add(self, hit: Hit, case: Case, events: int) -> None:
         row = self.figures.row(f"{'cut off' if hit.is_cut else 'flipped'}: {hit.file.removeprefix('spool-0.')}")
         of_this = Row(row.fault, 1, events, case.lost, case.doubled, case.kept)
-        _add(row, of_this)
+        row.add(of_this)
         self.gone, self.told_lost = self.gone + case.hit_and_gone, self.told_lost + case.told_lost
         self.slowest_s = max(self.slowest_s, case.start_s)
         if case.lost or case.doubled or case.kept:
@@ -63,7 +63,7 @@ class Damages:
         """Another process's, as it was told by `__str__`."""
         told = json.loads(text)
         for row in told["rows"]:
-            _add(self.figures.row(row["fault"]), Row(**row))
+            self.figures.row(row["fault"]).add(Row(**row))
         self.gone, self.told_lost = self.gone + told["gone"], self.told_lost + told["told_lost"]
         self.slowest_s = max(self.slowest_s, told["slowest_s"])
         self.figures.remarks += told["remarks"]
@@ -79,14 +79,6 @@ class Damages:
             f" the slowest start took {self.slowest_s:.2f} s."
         )
         return self.figures
-
-
-def _add(row: Row, other: Row) -> None:
-    row.rounds += other.rounds
-    row.acknowledged += other.acknowledged
-    row.lost += other.lost
-    row.doubled += other.doubled
-    row.kept += other.kept
 
 
 def strike(damages: Damages, made: Scene, hits: Sequence[Hit], ground: Ground) -> None:

@@ -33,6 +33,14 @@ class Row:
     # False where the proof is not about that: then the table says so instead of 0.
     is_kept_looked_for: bool = True
 
+    def add(self, other: Row) -> None:
+        """The same fault, elsewhere."""
+        self.rounds += other.rounds
+        self.acknowledged += other.acknowledged
+        self.lost += other.lost
+        self.doubled += other.doubled
+        self.kept += other.kept
+
     def cells(self) -> tuple[str, ...]:
         numbers = (self.rounds, self.acknowledged, self.lost, self.doubled)
         kept = f"{self.kept:,}" if self.is_kept_looked_for else "not looked for"

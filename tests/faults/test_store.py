@@ -1,93 +1,32 @@
 """The store fails at any request of draining, withdrawing and sealing: each event counts once all the same.
 
-A story: events of two days, one of them long over, and a visitor who withdraws; they are drained, the days are
-promised and sealed. The store is a real one behind a proxy that misbehaves at some of the requests. A development site
-with k = 1 shows exact numbers, so the trends tell each event.
+See `story` for what is told.
 """
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from aggregator.backlog import opened
-from aggregator.drain import Drainer
-from aggregator.endpoint import Announced, Fixed
-from aggregator.guard import ClockGuard, newest_event
-from aggregator.ledger import Ledger
-from aggregator.migrate import migrate
-from aggregator.seal import OpenDayChangedError, Sealer
-from aggregator.store import Store, StoreRefused, StoreUnavailable
-from aggregator.withdrawal_record import opened_record
-from collector.days import ends_at
-from collector.group import Group, Withdrawn
-from tests.aggregator.front_process import FrontProcess
-from tests.aggregator.spooling import BERLIN, GRACE_S, Place, Worker, empty, noon, place_in
-from tests.collector.collecting import until
-from tests.faults.figures import IS_SOAK, Figures, Row
-from tests.faults.store_proxy import FAULTS, Fault, StoreProxy
+from tests.faults.figures import IS_SOAK, Figures
+from tests.faults.store_proxy import FAULTS
+from tests.faults.story import Ground, ground, tell_side_by_side, told
 
-TODAY = date(2031, 5, 14)
-LONG_AGO = TODAY - timedelta(days=30)
-CONFIGURATION = f"""
-[privacy]
-grace_minutes = {GRACE_S / 60}
-key_dir = "KEYS"
-[[site]]
-domain = "localhost"
-timezone = "{BERLIN}"
-"""
-ANNA = 7_000_000
-GENERATION = 0xFEED_FACE_CAFE_BEEF
-STEP_S = 0.25
-DEADLINE_S = 300.0
-# Requests between two faults of a story: more than a seal needs, which begins anew after a fault.
-STRIDE = 31
-# A story without faults has about so many requests; after these it is left alone.
-REQUESTS = 310
 # What no answer tells of, so that the store must be asked.
 UNTRUE = ("200, not done", "delivered twice, tokens lost", "timed out, done later, tokens lost")
 SHORT_STRIDE = 5
+# A story waits most of the time: more processes than processors are no waste.
+PROCESSES = 4
 
 
 @pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontProcess]:
-    data = tmp_path_factory.mktemp("faults") / "data"
-    data.mkdir()
-    front = FrontProcess(data)
-    front.start()
-    yield front
-    front.stop()
-
-
-@pytest.fixture(scope="module")
-def proxy(front: FrontProcess) -> Iterator[StoreProxy]:
-    def restart() -> None:
-        front.kill()
-        front.start()
-
-    proxy = StoreProxy(Announced(front.announcement))
-    proxy.restart = restart
-    yield proxy
-    proxy.close()
-
-
-@pytest.fixture(scope="module")
-def store(front: FrontProcess) -> Iterator[Store]:
-    """The store without the proxy: what is really there."""
-    store = Store(Announced(front.announcement))
-    migrate(store)
-    yield store
-    store.close()
+def on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    with ground(tmp_path_factory.mktemp("faults")) as on:
+        yield on
 
 
 @pytest.fixture
@@ -97,167 +36,18 @@ def key_dir() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@dataclass
-class Story:
-    """One installation whose store is behind the proxy; `store` is the same one, asked directly."""
-
-    place: Place
-    store: Store
-    proxied: Store
-    taken: Counter[date] = field(default_factory=Counter)
-    workers: list[Worker] = field(default_factory=list)
-    drainer: Drainer | None = None
-    sealer: Sealer | None = None
-    visitors: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-
-    def begin(self) -> None:
-        """Events of two days in two spools; Anna's are withdrawn."""
-        one, other = self.workers = [self.place.worker(), self.place.worker()]
-        for worker, day, events in ((one, TODAY, 5), (other, TODAY, 4), (one, LONG_AGO, 3), (other, TODAY, 1)):
-            for _ in range(events):
-                visitor = next(self.visitors)
-                worker.take(day, 1, site="localhost", visitor=visitor, network=visitor)
-            self.taken[day] += events
-        one.refuse(TODAY, "no_consent", 2)
-        other.take(TODAY, 3, site="localhost", visitor=ANNA, network=ANNA)
-        group = Group()
-        withdrawn = Withdrawn(TODAY.isoformat(), BERLIN, "localhost", GENERATION, ANNA)
-        group.withdrawals[withdrawn] = self.place.clock.wall()
-        one.spool.commit(group, self.place.clock.wall())
-        self.place.clock.pass_time(60.0)
-
-    def tell(self) -> None:
-        """Drains, lets the day pass, and seals, whatever fails on the way."""
-        until(self._is_drained, "everything is drained and withdrawn", DEADLINE_S)
-        self.place.clock.move_to(ends_at(TODAY, BERLIN) + GRACE_S + 60.0)
-        until(self._is_sealed, "both days are sealed", DEADLINE_S)
-
-    def again(self) -> None:
-        """What may still be to do for something that reached the store after everything."""
-        until(self._is_sealed, "nothing is open", DEADLINE_S)
-
-    def _is_drained(self) -> bool:
-        self._drain()
-        with opened_record(self.place.spool_dir) as record:
-            return self._ledger().waiting == 0 and not record.days() and not self._withdrawals()
-
-    def _is_sealed(self) -> bool:
-        for worker in self.workers:
-            worker.beat()
-        self._drain()
-        with contextlib.suppress(StoreUnavailable, StoreRefused, OpenDayChangedError):
-            self.sealer = self.sealer or self._new_sealer()
-            self.sealer.seal_due()
-        with contextlib.suppress(StoreUnavailable):
-            return self._sealed_days() == 2 and not self.store.query(
-                "SELECT 1 FROM system.parts WHERE database = currentDatabase() AND table = 'open_events' AND active"
-            )
-        return False
-
-    def _drain(self) -> None:
-        with contextlib.suppress(StoreUnavailable, StoreRefused):
-            self.drainer = self.drainer or self.place.drainer(self.proxied)
-            self.drainer.round()
-        self.place.clock.pass_time(STEP_S)
-
-    def _new_sealer(self) -> Sealer:
-        clock = self.place.clock
-        guard = ClockGuard(clock, clock.wall, lambda: newest_event(self.proxied))
-        return Sealer(self.proxied, self.place.settings, clock, guard)
-
-    def _ledger(self) -> Ledger:
-        found: list[Ledger] = []
-
-        def is_read() -> bool:
-            with contextlib.suppress(StoreUnavailable):
-                found[:] = [self.place.ledger()]
-            return bool(found)
-
-        until(is_read, "the ledger is read")
-        return found[0]
-
-    def _withdrawals(self) -> int:
-        """Those that wait in the spools."""
-        with opened(self.place.spool_dir) as backlogs:
-            return sum(len(backlog.withdrawal_days()) for backlog in backlogs)
-
-    def _sealed_days(self) -> int:
-        return int(self.store.query("SELECT count() FROM committed_seals")[0][0])
-
-    def account(self, row: Row) -> None:
-        """Adds to `row` what was lost, doubled or kept too long."""
-        ledger = self._ledger()
-        shown = Counter(dict(self.store.query("SELECT day, sum(events) FROM trend WHERE hour = 24 GROUP BY day")))
-        late = Counter(
-            dict(self.store.query("SELECT day, sum(events) FROM batches FINAL WHERE outcome = 'late' GROUP BY day"))
-        )
-        late[TODAY] += ledger.late - late.total()
-        row.acknowledged += ledger.accepted
-        for day, events in self.taken.items():
-            row.lost += max(0, events - shown[day] - late[day])
-            row.doubled += max(0, shown[day] + late[day] - events)
-        row.lost += max(0, ledger.accepted - ledger.accounted)
-        row.doubled += max(0, ledger.accounted - ledger.accepted)
-        row.lost += sum(count for count in (self._coverage_expected() - self._coverage()).values())
-        row.doubled += sum(count for count in (self._coverage() - self._coverage_expected()).values())
-        row.kept += self._kept()
-
-    def _coverage(self) -> Counter[str]:
-        return Counter(
-            dict(
-                self.store.query(
-                    "SELECT outcome, sum(largest) FROM (SELECT outcome, max(requests) AS largest FROM coverage_totals"
-                    " GROUP BY day, site, outcome, reason, spool) GROUP BY outcome"
-                )
-            )
-        )
-
-    def _coverage_expected(self) -> Counter[str]:
-        return Counter({"accepted": self.taken.total() + 3, "dropped": 2})
-
-    def _kept(self) -> int:
-        """Events of sealed or withdrawn visitors that are in the store's open days or in a byte of a spool."""
-        spooled = b"".join(file.read_bytes() for file in self.place.spool_dir.glob("spool-*.sqlite*"))
-        return int(self.store.query("SELECT count() FROM open_events")[0][0]) + spooled.count(b'"visitor":')
-
-
-def told(
-    folder: Path, key_dir: Path, store: Store, proxy: StoreProxy, faults: Mapping[int, Fault] | Fault
-) -> tuple[Story, list[tuple[Fault, str]]]:
-    """One story with faults by the number of the request, or one at each kind of write; and what was struck."""
-    proxy.relax()
-    empty(store)
-    proxied = Store(Fixed(proxy.endpoint("footfall")))
-    place = place_in(folder, key_dir, store, noon(TODAY), CONFIGURATION)
-    story = Story(place, store, proxied)
-    try:
-        story.begin()
-        if callable(faults):
-            proxy.aim_at_each_kind(faults)
-        else:
-            proxy.aim(faults)
-        story.tell()
-        struck = proxy.struck
-        proxy.relax()
-        story.again()
-    finally:
-        place.close()
-        proxied.close()
-    return story, struck
-
-
 def test_no_fault_of_the_store_loses_doubles_or_keeps_an_event(
-    tmp_path: Path, key_dir: Path, store: Store, proxy: StoreProxy, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, key_dir: Path, on: Ground, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All faults one after the other, some requests apart; then those that no answer tells of, wherever they matter."""
     figures = Figures("store_short")
     row = figures.row("all faults in turn")
     faults = {1 + SHORT_STRIDE * place: fault for place, fault in enumerate(FAULTS.values())}
-    story, struck = told(tmp_path / "in turn", key_dir, store, proxy, faults)
+    story, struck = told(tmp_path / "in turn", key_dir, on, faults)
     story.account(row)
     row.rounds += len(struck)
     for name in UNTRUE:
-        story, struck = told(tmp_path / name.replace(" ", "-"), key_dir, store, proxy, FAULTS[name])
+        story, struck = told(tmp_path / name.replace(" ", "-"), key_dir, on, FAULTS[name])
         story.account(figures.row(f"{name}, at each kind"))
         figures.row(f"{name}, at each kind").rounds += len(struck)
     with capsys.disabled():
@@ -268,25 +58,11 @@ def test_no_fault_of_the_store_loses_doubles_or_keeps_an_event(
 
 @pytest.mark.soak
 @pytest.mark.timeout(0)
-@pytest.mark.skipif(not IS_SOAK, reason="an hour: make soak")
+@pytest.mark.skipif(not IS_SOAK, reason="most of an hour: make soak")
 def test_no_fault_at_any_request_loses_doubles_or_keeps_an_event(
-    tmp_path: Path, key_dir: Path, store: Store, proxy: StoreProxy, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each fault at each request of a story, some of them in one story."""
-    figures = Figures("store")
-    kinds: Counter[str] = Counter()
-    for turn in range(STRIDE):
-        first = 1 + 7 * turn % STRIDE  # Each once, and those of the first turns far apart.
-        for name, fault in FAULTS.items():
-            folder = tmp_path / "story"
-            story, struck = told(folder, key_dir, store, proxy, dict.fromkeys(range(first, REQUESTS, STRIDE), fault))
-            story.account(figures.row(name))
-            figures.row(name).rounds += len(struck)
-            kinds.update(kind for _, kind in struck)
-            shutil.rmtree(folder)
-        with capsys.disabled():
-            print(f"\n{figures}", flush=True)
-    figures.remarks.append(f"The faults met {len(kinds)} kinds of statements.")
+    figures = tell_side_by_side(tmp_path, PROCESSES)
     with capsys.disabled():
         figures.tell()
     assert figures.faults == 0
