@@ -59,8 +59,11 @@ def figures_of_kills() -> Figures:
     return figures
 
 
-def endure(installation: Installation, faults: list[str], figures: Figures) -> Sent:
-    """Rounds of traffic and one fault each; everything is looked up after every few, and what is kept at the end."""
+def endure(installation: Installation, faults: list[str], figures: Figures, *, stops_in_time: bool = True) -> Sent:
+    """Rounds of traffic and one fault each; everything is looked up after every few, and what is kept at the end.
+
+    With `stops_in_time` no part may need longer for a stop than it is given; on a busy machine one may.
+    """
     store, past = installation.store(), Past()
     history: list[Sent] = []
     while faults:
@@ -71,7 +74,8 @@ def endure(installation: Installation, faults: list[str], figures: Figures) -> S
             for fault in islice(iter(faults), CHECK_EVERY):
                 senders.mark = fault
                 past.move()
-                strike(installation, store, fault)
+                in_time = strike(installation, store, fault)
+                assert in_time or not stops_in_time, "a part did not stop in time"
                 figures.row(fault).rounds += 1
                 time.sleep(random.uniform(0, 1.0))
         blamed = ", ".join(faults[:CHECK_EVERY])
@@ -110,7 +114,7 @@ def main(arguments: Sequence[str]) -> int:
     for first in range(0, rounds, REPLACE_EVERY):
         with installed(folder / str(first)) as installation:
             try:
-                endure(installation, faults[first : first + REPLACE_EVERY], figures)
+                endure(installation, faults[first : first + REPLACE_EVERY], figures, stops_in_time=False)
             except AssertionError:
                 print(f"{figures}\n{installation.log.read_text()}", flush=True)
                 raise

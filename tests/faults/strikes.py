@@ -16,8 +16,11 @@ PARTS: tuple[Part, ...] = get_args(Part)
 FAULTS = (*PARTS, "supervisor", "restart", "all")
 
 
-def strike(installation: Installation, store: Store, fault: str, *, awaits_sealing: bool = True) -> None:
-    """Waits for a random moment, for sealer and store mostly one of sealing, and does what `fault` says."""
+def strike(installation: Installation, store: Store, fault: str, *, awaits_sealing: bool = True) -> bool:
+    """Waits for a random moment, for sealer and store mostly one of sealing, and does what `fault` says.
+
+    Returns whether every part that was asked to stop did so in time.
+    """
     if awaits_sealing and fault in ("seal", "store") and random.random() < 0.8:
         wait_for_sealing(store)
     time.sleep(random.uniform(0, 0.3))
@@ -30,20 +33,22 @@ def strike(installation: Installation, store: Store, fault: str, *, awaits_seali
         until(lambda: not any(is_running(pid) for pid in family), "no process outlives the supervisor", RECOVERY_S)
         installation.start()
     elif fault == "restart":
-        restart(installation)
+        return restart(installation)
     else:
         kill(installation, fault)
+    return True
 
 
-def restart(installation: Installation) -> None:
-    """A stop that has nothing to complain of and leaves no process, then a start."""
+def restart(installation: Installation) -> bool:
+    """A stop that leaves no process, then a start; returns whether the stop had nothing to complain of."""
     assert installation.process is not None
     family, told_before = descendants(installation.process.pid), installation.log.read_text()
     assert installation.stop() == 0
     # The drainer is stopped before the collector: that events keep coming keeps it from nothing.
-    assert "did not stop" not in installation.log.read_text()[len(told_before) :]
+    in_time = "did not stop" not in installation.log.read_text()[len(told_before) :]
     assert not [pid for pid in family if is_running(pid)]
     installation.start()
+    return in_time
 
 
 def kill(installation: Installation, fault: str) -> None:

@@ -122,7 +122,8 @@ def live_through(installation: Installation, hour_s: float, faults: Sequence[str
     with senders:
         for moment, fault in zip(moments, faults, strict=True):
             time.sleep(max(0.0, day.began_at + moment - time.monotonic()))
-            strike(installation, store, fault, awaits_sealing=False)
+            in_time = strike(installation, store, fault, awaits_sealing=False)
+            assert in_time, "a part did not stop in time"
         time.sleep(max(0.0, day.began_at + 24 * hour_s - time.monotonic()))
     return senders
 
