@@ -1,8 +1,9 @@
 """The one table of dimensions: by what a site's day is broken down.
 
-A dimension is one row here, plus one column of `open_events` and the function of the collector that derives it. `value`
-and `parent` are ClickHouse expressions over the columns of sql/counted_rows.sql. A row whose value is '' does not count
-in that dimension, so each expression says what an empty column means.
+A dimension is one row here, plus one column of `open_events` and the function of the collector that derives it; what a
+site declares makes rows in `declared_dimensions`. `value` and `parent` are ClickHouse expressions over the columns of
+sql/counted_rows.sql. A row whose value is '' does not count in that dimension, so each expression says what an empty
+column means.
 
 Invariant: no expression yields anything but what the event itself says: nothing about the visitor or the network.
 """
@@ -17,7 +18,7 @@ from typing import Literal
 OTHER = "(other)"
 
 
-Unit = Literal["visitor", "visit", "view", "event", "error"]
+Unit = Literal["visitor", "visit", "view", "event", "error", "none"]
 # Which measures (visitors, visits, views, events, bounces, engaged_s) each row of a whole adds to in one place only.
 DIVIDED: Mapping[Unit, tuple[int, ...]] = {
     "visitor": (1, 1, 1, 1, 1, 1),
@@ -25,6 +26,7 @@ DIVIDED: Mapping[Unit, tuple[int, ...]] = {
     "view": (0, 0, 1, 0, 1, 1),
     "event": (0, 0, 0, 1, 0, 0),
     "error": (0, 0, 0, 0, 0, 0),
+    "none": (0, 0, 0, 0, 0, 0),
 }
 
 
@@ -33,7 +35,8 @@ class Dimension:
     """`parent` is the value one step up, '' where there is none; `kinds` are the kinds of event that count.
 
     Of what has exactly one value: each `one_of` (a visitor has one country all day, a visit one source), or none where
-    `is_partial`. `within` is the dimension whose values the parents are: each of these is a whole that is divided here.
+    `is_partial`. Where that is "none", values overlap: then visitors and visits are all that is shown of them. `within`
+    is the dimension whose values the parents are: each of these is a whole that is divided here.
     """
 
     name: str
@@ -96,13 +99,14 @@ TOTAL = Dimension("", "'(all)'")
 
 def sums(dimensions: Iterable[Dimension] = DIMENSIONS) -> dict[str, object]:
     """The parameters of sql/breakdown_cells.sql that say what a reader can add up."""
-    of = tuple(dimensions)
+    of = tuple({each.name: each for each in dimensions}.values())
     return {
         "dimensions": [each.name for each in of],
         "within": [each.within for each in of],
         "divided": [list(DIVIDED[each.one_of]) for each in of],
         "covered": [[0] * 6 if each.is_partial else list(DIVIDED[each.one_of]) for each in of],
         "of_visitors": [int(each.one_of == "visitor") for each in of],
+        "overlapping": [each.name for each in of if each.one_of == "none"],
     }
 
 

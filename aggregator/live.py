@@ -14,12 +14,13 @@ as counted.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from datetime import date
 
 from aggregator import dimensions
-from aggregator.dimensions import LIVE, TOTAL, Dimension
+from aggregator.declared_dimensions import dimensions_of
+from aggregator.dimensions import TOTAL, Dimension
 from aggregator.rollup import assembled
 from aggregator.store import Store
 from collector.clock import Clock
@@ -137,10 +138,11 @@ class LiveView:
             key,
         )
         sample = -(-int(rows[0][0]) // self._most_rows) or 1
+        by = tuple(each for each in dimensions_of(site) if each.is_live)
         if sample == 1:
-            cells = self._cells(key, site.k, 1, (TOTAL, *LIVE))
+            cells = self._cells(key, site.k, 1, (TOTAL, *by))
         else:
-            cells = self._cells(key, site.k, 1, (TOTAL,)) | self._cells(key, site.k, sample, LIVE)
+            cells = self._cells(key, site.k, 1, (TOTAL,)) | self._cells(key, site.k, sample, by)
         publish = _as_counted if site.k == 1 else _grouped
         published = {key: publish(shown, key, cell) for key, cell in cells.items()}
         if site.k > 1:
@@ -152,7 +154,7 @@ class LiveView:
             day=day,
             k=site.k,
             totals=totals.measures if totals else None,
-            lists=_lists(published),
+            lists=_lists(published, {each.name for each in by}),
             sample=sample,
             computed_at=self._clock.wall(),
             cost_s=self._clock.boot() - started,
@@ -172,7 +174,18 @@ class LiveView:
             {**key, "k": k, "sample": sample, "longest": LONGEST_LIST},
             PLAINLY,
         )
-        return {(row[0], row[1], row[2]): _Published(sample, row[3], Measures(*row[4:]).times(sample)) for row in rows}
+        overlapping = {each.name for each in of if each.one_of == "none"}
+        return {
+            (row[0], row[1], row[2]): _Published(
+                sample, row[3], _measures(row[4:], row[0] in overlapping).times(sample)
+            )
+            for row in rows
+        }
+
+
+def _measures(numbers: Sequence[int], is_overlapping: bool) -> Measures:
+    """Of groups that overlap, visitors and visits alone, as a seal shows them."""
+    return Measures(numbers[0], numbers[1], 0, 0, 0, 0) if is_overlapping else Measures(*numbers)
 
 
 def _as_counted(_shown: Mapping[Key, _Published], _key: Key, now: _Published) -> _Published:
@@ -187,10 +200,12 @@ def _grouped(shown: Mapping[Key, _Published], key: Key, now: _Published) -> _Pub
     return before if before.sample == now.sample else replace(now, measures=before.measures)
 
 
-def _lists(published: Mapping[Key, _Published]) -> Mapping[str, tuple[Cell, ...]]:
-    lists: dict[str, list[Cell]] = {each.name: [] for each in LIVE}
+def _lists(published: Mapping[Key, _Published], names: Iterable[str]) -> Mapping[str, tuple[Cell, ...]]:
+    """By dimension; what was declared no more is shown no more."""
+    lists: dict[str, list[Cell]] = {name: [] for name in names}
     for (dimension, parent, value), cell in published.items():
-        lists[dimension].append(Cell(parent, value, cell.measures))
+        if dimension in lists:
+            lists[dimension].append(Cell(parent, value, cell.measures))
     return {dimension: tuple(sorted(cells, key=_place)[:LONGEST_LIST]) for dimension, cells in lists.items()}
 
 

@@ -11,11 +11,13 @@ Invariant: rows written here are seen by nobody before `seal` commits the seal t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from aggregator import dimensions
+from aggregator.declared_dimensions import dimensions_of
+from aggregator.dimensions import DIMENSIONS, TOTAL, Dimension
 from aggregator.store import Store, StoreUnavailable, statement
 from collector import days
 from collector.settings import CNIL_MONTHS, Settings, is_development
@@ -46,11 +48,13 @@ class Period:
 
 @dataclass(frozen=True)
 class SiteRules:
-    """How a site's cells are shown: at least `k` networks each, rounded to `k` unless `exact`, until `keep_until`."""
+    """How a site's cells are shown: at least `k` networks each, rounded to `k` unless `exact`, until `keep_until`, and
+    by which dimensions."""
 
     k: int
     exact: bool
     keep_until: date
+    dimensions: tuple[Dimension, ...] = DIMENSIONS
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,11 @@ def rules_of(settings: Settings, site: str, day: date) -> SiteRules:
     """The rules for a site's `day`; a site that vanished from the configuration is held to the installation's own."""
     known = settings.sites.get(site)
     k, level = (known.k, known.level) if known else (settings.privacy.k, settings.privacy.level)
+    by = dimensions_of(known) if known else DIMENSIONS
     if is_development(site):
-        return SiteRules(k, level == "exact", day + timedelta(days=DEVELOPMENT_DAYS))
+        return SiteRules(k, level == "exact", day + timedelta(days=DEVELOPMENT_DAYS), by)
     months = known.retention_months if known else CNIL_MONTHS
-    return SiteRules(k, level == "exact", months_after(day, months))
+    return SiteRules(k, level == "exact", months_after(day, months), by)
 
 
 def read(store: Store, period: Period, rules: Callable[[str], SiteRules], largest_k: int) -> Reading:
@@ -114,11 +119,8 @@ def spans(hours: Iterable[HourNetworks], k: int) -> tuple[Span, ...]:
 
 def write(store: Store, period: Period, seal: int, reading: Reading, rules: Callable[[str], SiteRules]) -> None:
     """Insert every cell that may be shown, under `seal`. StoreUnavailable where they are not there afterwards."""
-    sites = list(reading.spans)
-    groups = [
-        {site: rules(site) for site in sites[place : place + SITES_AT_ONCE]}
-        for place in range(0, len(sites), SITES_AT_ONCE)
-    ]
+    of_all = {site: rules(site) for site in reading.spans}
+    groups = list(_alike(of_all))
     for cells, table in (("breakdown_cells", "breakdown_rows"), ("trend_cells", "trend_rows")):
         inserts = [_insert(cells, period, seal, reading, of_sites) for of_sites in groups]
         told = sum(store.command(sql, parameters) for sql, parameters in inserts)
@@ -128,17 +130,28 @@ def write(store: Store, period: Period, seal: int, reading: Reading, rules: Call
             raise StoreUnavailable(f"{told} rows were inserted into {table}, and {held} are there")
 
 
+def _alike(of_all: Mapping[str, SiteRules]) -> Iterator[Mapping[str, SiteRules]]:
+    """Sites that are counted by the same dimensions, some at a time: what one site declares costs no other anything."""
+    alike: dict[tuple[Dimension, ...], list[str]] = {}
+    for site, of_site in of_all.items():
+        alike.setdefault(of_site.dimensions, []).append(site)
+    for sites in alike.values():
+        for place in range(0, len(sites), SITES_AT_ONCE):
+            yield {site: of_all[site] for site in sites[place : place + SITES_AT_ONCE]}
+
+
 def _insert(
     cells: str, period: Period, seal: int, reading: Reading, of_sites: Mapping[str, SiteRules]
 ) -> tuple[str, dict[str, object]]:
+    by = next(iter(of_sites.values())).dimensions
     texts = {
         "which": "AND site IN {sites:Array(String)}",
         "order": BY_TIME,
-        "cells": dimensions.cells((dimensions.TOTAL, *dimensions.DIMENSIONS)),
+        "cells": dimensions.cells((TOTAL, *by)),
     }
     starts = [[first for first, _ in reading.spans[site]] for site in of_sites]
     parameters = {**_key(period), "seal": seal, **_showing(of_sites), **_clock(period), "starts": starts}
-    return assembled(cells, **texts), parameters | dimensions.sums()
+    return assembled(cells, **texts), parameters | dimensions.sums(by)
 
 
 def _count_of(store: Store, insert: str, parameters: Mapping[str, object]) -> int:

@@ -2,8 +2,9 @@
 
 The map, in the order that the data takes:
 
-- `settings` (with `toml_table`): footfall.toml and the environment, frozen. `clock`, `days`, `calendar`: instants and
-  local days. `zones`: the time zone that a site's days are counted in, and when a changed one takes effect.
+- `settings` (with `toml_table`, `declared`): footfall.toml and the environment, frozen. `clock`, `days`,
+  `calendar`: instants and local days. `zones`: the time zone that a site's days are counted in, and when a changed one
+  takes effect.
 - `beacon/`: the script that a page loads, which sends the events.
 - `server`: the workers. `app`: one worker. `endpoints`, `bulk`: HTTP in and out. `body`: bodies within bounds.
   `withdrawal`: the request to delete a visitor's open rows.

@@ -17,7 +17,7 @@ from collector.arrivals import Arrivals
 from collector.client import Clients, hints_of, language_of, screen_of
 from collector.consent import refusal_of as consent_refusal_of
 from collector.event import Event, Kind
-from collector.hit import MAX_NAME_CHARS, BadRequest, Hit
+from collector.hit import MAX_NAME_CHARS, MAX_PROPERTY_VALUE_CHARS, BadRequest, Hit
 from collector.keys import Keys
 from collector.page import Page, scrubbed
 from collector.pages import Pages
@@ -137,12 +137,16 @@ def _referred(referrer: str, domain: str, hostname: str) -> Origin:
 
 
 def put_properties(draft: Draft, parts: Parts) -> None:
-    """What the site said of an event; of breakage the classes alone, which are words of ours."""
+    """What the site said of a view or an event, by the keys that it declared; the rest is forgotten here. Of breakage
+    the classes alone, which are words of ours."""
     if draft.hit.breakage is not None:
         draft.event.properties = dict(draft.hit.breakage.ratings)
-    elif draft.hit.properties:
+    elif draft.hit.properties and draft.event.kind != "leave":
+        given = draft.hit.properties
         draft.event.properties = {
-            scrubbed(name, 64): scrubbed(value, 512) for name, value in draft.hit.properties.items()
+            key: scrubbed(given[key], MAX_PROPERTY_VALUE_CHARS)
+            for key in draft.site.declared.properties
+            if key in given
         }
 
 

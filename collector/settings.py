@@ -26,6 +26,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from collector import days
+from collector.declared import Declared, read_declared
 from collector.fault import Fault
 from collector.keys import MEMORY_FILE_SYSTEMS, file_system_of
 from collector.toml_table import Table, between, matching
@@ -102,6 +103,7 @@ class Site:
     ingest_tokens: tuple[IngestToken, ...]
     allowed_parameters: tuple[str, ...]
     loyalty: bool = False
+    declared: Declared = field(default_factory=Declared)
 
     @property
     def is_development(self) -> bool:
@@ -333,6 +335,7 @@ def _read_site(table: Table, privacy: PrivacySettings) -> Site:
         allowed_parameters=table.each("allowed_parameters", "1 to 64 letters, digits and _.-[]", _parameter),
         # Off: it has browsers keep the day of the last visit, which the site's own notice must say, too.
         loyalty=table.flag("loyalty", False),
+        declared=read_declared(table),
     )
     _read_seal_every(table)
     table.close()

@@ -6,10 +6,12 @@ What was folded stands as one line that says so; within a parent it says which.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from aggregator.dimensions import OTHER
 from aggregator.live import Cell
+from dashboards.rates import Rate
 from dashboards.words import Words, marked
 
 # What shows before a list is unfolded.
@@ -64,6 +66,7 @@ KINDS = {
     "screen": _Kind(marked("Screens")),
     "campaign": _Kind(marked("Campaigns")),
     "event": _Kind(marked("Events"), (("visitors", marked("Visitors")), ("events", marked("Events")))),
+    "goal": _Kind(marked("Goals"), (("visitors", marked("Visitors")), ("visits", marked("Visits")))),
     "loyalty": _Kind(marked("New and returning")),
     "network_operator": _Kind(marked("Network operators")),
     "missing_page": _Kind(marked("Missing pages"), (("visitors", marked("Visitors")), ("events", marked("Times")))),
@@ -74,6 +77,9 @@ KINDS = {
     "cls": _Kind(marked("Shifting (CLS)"), (("events", marked("Times")),)),
     "ttfb": _Kind(marked("First byte (TTFB)"), (("events", marked("Times")),)),
 }
+# The dimension of a property is this and its key.
+PROPERTY = "prop:"
+KIND_OF_PROPERTY = _Kind("", (("visitors", marked("Visitors")), ("visits", marked("Visits"))))
 RATINGS = {
     "good": marked("Good"),
     "needs-improvement": marked("Needs improvement"),
@@ -120,6 +126,7 @@ AS_WRITTEN = frozenset(
         "source",
         "campaign",
         "event",
+        "goal",
         "error",
         "missing_page",
         "slow_page",
@@ -132,22 +139,45 @@ AS_WRITTEN = frozenset(
 )
 
 
-def panels(words: Words, lists: Mapping[str, Sequence[Cell]]) -> tuple[Panel, ...]:
-    """Every dimension that has values, in the order of the page."""
-    return tuple(_panel(words, name, lists) for name in KINDS if lists.get(name))
+def panels(
+    words: Words, lists: Mapping[str, Sequence[Cell]], rates: Mapping[str, Rate] = MappingProxyType({})
+) -> tuple[Panel, ...]:
+    """Every dimension that has values, in the order of the page; the properties that a site declares come last."""
+    properties = sorted(name for name in lists if name.startswith(PROPERTY))
+    notes = {goal: told_rate(words, rate) for goal, rate in rates.items()}
+    return tuple(_panel(words, name, lists, notes) for name in (*KINDS, *properties) if lists.get(name))
 
 
-def _panel(words: Words, name: str, lists: Mapping[str, Sequence[Cell]]) -> Panel:
-    kind, cells = KINDS[name], lists[name]
+def told_rate(words: Words, rate: Rate) -> str:
+    """A rate as the range that the rounded numbers leave."""
+    if rate.at_least == rate.at_most:
+        return words.percent(rate.at_least / 100)
+    return words.say(
+        marked("%(least)s to %(most)s of visits"),
+        least=words.percent(rate.at_least / 100),
+        most=words.percent(rate.at_most / 100),
+    )
+
+
+def _panel(words: Words, name: str, lists: Mapping[str, Sequence[Cell]], notes: Mapping[str, str]) -> Panel:
+    kind, cells = KINDS.get(name, KIND_OF_PROPERTY), lists[name]
     of = tuple(measure for measure, _ in kind.columns)
     # What was folded comes last: it is many values, and no rival of a single one.
     ordered = sorted(cells, key=lambda cell: cell.value == OTHER)
     versions = lists.get(VERSIONS.get(name, ""), ())
     most = max((cell.measures.visitors for cell in cells if cell.value != OTHER), default=0)
     rows = [_row(words, name, cell, of, most, versions) for cell in ordered]
+    if name == "goal":
+        rows = [replace(row, note=notes.get(row.label, "")) for row in rows]
     columns = tuple(words.say(heading) for _, heading in kind.columns)
     short = len(rows) if len(rows) <= SHORT + 1 else SHORT
-    return Panel(name, words.say(kind.title), columns, tuple(rows[:short]), tuple(rows[short:]))
+    return Panel(name, _title(words, name), columns, tuple(rows[:short]), tuple(rows[short:]))
+
+
+def _title(words: Words, name: str) -> str:
+    if name in KINDS:
+        return words.say(KINDS[name].title)
+    return words.say(marked("Property: %(key)s"), key=name.removeprefix(PROPERTY))
 
 
 def _row(words: Words, name: str, cell: Cell, of: Iterable[str], most: int, versions: Iterable[Cell] = ()) -> Row:
@@ -162,7 +192,7 @@ def _row(words: Words, name: str, cell: Cell, of: Iterable[str], most: int, vers
     return Row(
         _folded(words, name, cell.parent) if is_folded else _label(words, name, cell.value),
         _note(words, name, cell),
-        name in AS_WRITTEN and not is_folded and not cell.value.startswith("("),
+        (name in AS_WRITTEN or name.startswith(PROPERTY)) and not is_folded and not cell.value.startswith("("),
         is_folded,
         numbers,
         round(share, 1),
@@ -194,7 +224,10 @@ def _folded(words: Words, name: str, parent: str) -> str:
 
 
 def _note(words: Words, name: str, cell: Cell) -> str:
-    return _channel(words, cell.parent) if name == "source" and cell.value not in (OTHER, "(direct)") else ""
+    if name == "source" and cell.value not in (OTHER, "(direct)"):
+        return _channel(words, cell.parent)
+    # The event that a property belongs to; a page view has no name.
+    return cell.parent if name.startswith(PROPERTY) and cell.value != OTHER else ""
 
 
 def _channel(words: Words, channel: str) -> str:

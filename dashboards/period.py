@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from aggregator.dimensions import DIMENSIONS
+from aggregator.declared_dimensions import names_of
 from collector.settings import Site
 from dashboards.question import BadQuestion, Question, question_of
 
@@ -31,7 +31,7 @@ class Period:
 
 def period_of(values: Mapping[str, str], site: Site, today: date, default: str = DEFAULT) -> Period:
     """What `period`, or `from` and `to`, ask for; raises `BadQuestion`."""
-    dimensions = tuple(dimension.name for dimension in DIMENSIONS)
+    dimensions = names_of(site)
     if "from" in values or "to" in values:
         asked = question_of({name: values[name] for name in ("from", "to") if values.get(name)}, site, today)
         return Period("", Question(site, asked.first, asked.last, dimensions, LIMIT))

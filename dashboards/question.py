@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from aggregator.dimensions import DIMENSIONS
+from aggregator.declared_dimensions import names_of
 from collector.settings import Settings, Site
 
 # A three-year panel and its edges.
@@ -76,7 +76,7 @@ def question_of(values: Mapping[str, str], site: Site, today: date) -> Question:
         raise BadQuestion(400, "from must not be later than to")
     if (last - first).days >= MAX_DAYS:
         raise BadQuestion(400, f"from must be less than {MAX_DAYS} days before to")
-    return Question(site, first, last, _dimensions(values.get("dimension")), _limit(values.get("limit")))
+    return Question(site, first, last, _dimensions(values.get("dimension"), site), _limit(values.get("limit")))
 
 
 def _day(name: str, text: str) -> date:
@@ -88,8 +88,8 @@ def _day(name: str, text: str) -> date:
     raise BadQuestion(400, f"{name} must be a day, written 2026-05-31")
 
 
-def _dimensions(text: str | None) -> tuple[str, ...]:
-    known = [dimension.name for dimension in DIMENSIONS]
+def _dimensions(text: str | None, site: Site) -> tuple[str, ...]:
+    known = names_of(site)
     if text is not None and text not in known:
         raise BadQuestion(400, f"dimension must be one of {', '.join(known)}")
     return () if text is None else (text,)

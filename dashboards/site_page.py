@@ -93,7 +93,7 @@ def site_page(
         "" if answer.total else _absence(words, settings, answer),
         timeline_of(words, answer),
         shows_live,
-        panels(words, live.lists if shows_live else answer.values),
+        panels(words, live.lists, {}) if shows_live else panels(words, answer.values, answer.rates),
         _coverage(words, answer.coverage),
         is_behind_proxy(site, arrival),
     )

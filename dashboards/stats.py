@@ -21,6 +21,7 @@ from aggregator.live import Cell, Live, LiveView, Measures
 from aggregator.store import Store
 from collector.zones import Zones, zone_of
 from dashboards.question import Question
+from dashboards.rates import Counted, Rate, rate_of
 
 State = Literal["sealed", "fewer than k", "today", "not sealed"]
 
@@ -56,13 +57,14 @@ class Requests:
 @dataclass(frozen=True)
 class Stats:
     """What a question is answered. `spans` only of a single day that is over, `values` by the dimensions asked for,
-    `live` where the question reaches to today."""
+    `rates` by goal where goals are asked for, `live` where the question reaches to today."""
 
     question: Question
     total: Measures | None
     days: tuple[Day, ...]
     spans: tuple[Span, ...] | None
     values: Mapping[str, tuple[Cell, ...]]
+    rates: Mapping[str, Rate]
     live: Live | None
     coverage: tuple[Requests, ...]
 
@@ -76,6 +78,7 @@ def stats(store: Store, live: LiveView | None, question: Question, today: date, 
         days,
         _spans(store, question) if question.first == question.last < today else None,
         _values(store, question) if question.dimensions else {},
+        _rates(store, question) if "goal" in question.dimensions else {},
         live.of(question.site) if live is not None and question.last == today else None,
         _coverage(store, question),
     )
@@ -106,6 +109,8 @@ def as_json(answer: Stats) -> dict[str, object]:
     for dimension in question.dimensions:
         told["dimension"] = dimension
         told["values"] = _cells_as_json(answer.values.get(dimension, ()))
+        if dimension == "goal":
+            told["rates"] = {goal: asdict(rate) for goal, rate in answer.rates.items()}
     if answer.live is not None:
         told["live"] = _live_as_json(answer.live, question)
     told["coverage"] = [asdict(requests) for requests in answer.coverage]
@@ -174,6 +179,14 @@ def _values(store: Store, question: Question) -> dict[str, tuple[Cell, ...]]:
     for dimension, parent, value, *numbers in store.query(_statement("values"), parameters):
         cells[dimension].append(Cell(parent, value, Measures(*numbers)))
     return {dimension: tuple(listed) for dimension, listed in cells.items()}
+
+
+def _rates(store: Store, question: Question) -> dict[str, Rate]:
+    """Of the visits of the days on which a goal shows: on the others too few reached it to say anything."""
+    k = 1 if question.site.level == "exact" else question.site.k
+    rows = store.query(_statement("goals"), _of_site(question))
+    rates = {goal: rate_of(Counted(*numbers[:2]), Counted(*numbers[2:]), k) for goal, *numbers in rows}
+    return {goal: rate for goal, rate in rates.items() if rate is not None}
 
 
 def _coverage(store: Store, question: Question) -> tuple[Requests, ...]:

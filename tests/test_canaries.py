@@ -93,6 +93,7 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
         f'[dashboards]\nlisten = "127.0.0.1:{installation.dashboards_port}"\n'
         f'[privacy]\nk = 3\ngrace_minutes = 0\nkey_dir = "{installation.keys}"\n'
         f'[[site]]\ndomain = "example.com"\nallowed_parameters = ["tab"]\n'
+        f'properties = ["plan", "order", "client"]\n'
         f'[[site.ingest_tokens]]\nname = "server"\nsha256 = "{sha256(INGEST_TOKEN)}"\ntrusted_addresses = true\n'
         f'[[site]]\ndomain = "versioned.example"\npolicy_version = "2026-05"\n'
     )

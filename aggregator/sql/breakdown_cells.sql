@@ -72,7 +72,14 @@ shown AS
     (
         SELECT *, if(has({exact:Array(String)}, site), 1, k) AS step,
             -- include: components
-        FROM totals
+        FROM
+        (
+            -- Of groups that overlap, only visitors and visits are nested in a way that rounding keeps.
+            SELECT * REPLACE (
+                if(overlaps, 0, all_views) AS all_views, if(overlaps, 0, all_events) AS all_events,
+                if(overlaps, 0, all_bounces) AS all_bounces, if(overlaps, 0, all_engaged_s) AS all_engaged_s)
+            FROM (SELECT *, has({overlapping:Array(String)}, dimension) AS overlaps FROM totals)
+        )
     )
 ),
 -- Each cell as a line of its list, and as the whole of the lists that divide it. A dimension within another has one list

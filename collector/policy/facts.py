@@ -10,6 +10,7 @@ import importlib.metadata
 from dataclasses import dataclass
 from typing import Literal
 
+from collector.declared import Declared
 from collector.keys import FAIL_SAFE_S
 from collector.policy.country_source import CountrySource, country_source_of, source_of
 from collector.settings import CNIL_MONTHS, ConsentRules, Level, Settings
@@ -57,6 +58,7 @@ class Policy:
     policy_version: str | None
     allowed_parameters: tuple[str, ...]
     loyalty: bool
+    declared: Declared
     has_reporting_servers: bool
     grace_minutes: float
     retention: Retention
@@ -89,6 +91,7 @@ def _policy_of(
         policy_version=site.policy_version,
         allowed_parameters=site.allowed_parameters,
         loyalty=site.loyalty,
+        declared=site.declared,
         has_reporting_servers=bool(site.ingest_tokens),
         grace_minutes=settings.privacy.grace_minutes,
         retention=_retention(site.is_development, site.retention_months),

@@ -26,10 +26,13 @@ meaning changes `format`.
 - `loyalty`: null, or, where browsers count for themselves whether a visit is the first of a day, week or month, what
   they keep and say: {`device_storage` (the name in the site's local storage), `device_keeps` "day_of_last_visit",
   `device_says` (one word, with the first view of a day)}
+- `declared`: what this site counts besides: {`properties` (keys; of what a view or an event carries nothing else is
+  kept), `goals` (names)}
 """
 
 from __future__ import annotations
 
+from collector.declared import Declared
 from collector.loyalty import LOYALTIES, STORED_AS
 from collector.page import SOURCE_PARAMETERS
 from collector.policy.collected import LAST_REQUEST, MEASURES, NEVER, OPEN_DAY, TRENDS, WITHDRAWAL
@@ -70,6 +73,7 @@ def document_of(policy: Policy) -> dict[str, object]:
         "country_source": _source(policy.country_source),
         "operator_source": _source(policy.operator_source) if policy.operator_source else None,
         "loyalty": _loyalty() if policy.loyalty else None,
+        "declared": _declared(policy.declared),
     }
 
 
@@ -107,7 +111,7 @@ def _trends(policy: Policy) -> dict[str, object]:
     return {
         "fields": dict(TRENDS),
         "measures": MEASURES,
-        "dimensions": [dimension for kept in OPEN_DAY for dimension in kept.dimensions],
+        "dimensions": [*(name for kept in OPEN_DAY for name in kept.dimensions), *policy.declared.dimensions],
         "k": policy.k,
         "k_counts": "networks",
         "level": policy.level,
@@ -121,6 +125,10 @@ def _source(source: CountrySource) -> dict[str, object]:
 
 def _loyalty() -> dict[str, object]:
     return {"device_storage": STORED_AS, "device_keeps": "day_of_last_visit", "device_says": LOYALTIES}
+
+
+def _declared(declared: Declared) -> dict[str, object]:
+    return {"properties": declared.properties, "goals": [goal.name for goal in declared.goals]}
 
 
 def _term(term: Term) -> dict[str, int]:

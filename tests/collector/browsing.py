@@ -58,6 +58,7 @@ policy_version = "2026-05"
 [[site]]
 domain = "trial-{number}.test"
 allowed_parameters = ["tab"]
+properties = ["plan", "url"]
 loyalty = true
 """
     for number in range(1, TRIALS + 1)

@@ -48,6 +48,7 @@ SITES = f"""
 domain = "example.com"
 timezone = "UTC"
 allowed_parameters = ["tab"]
+properties = ["plan", "url"]
 [[site.ingest_tokens]]
 name = "server"
 sha256 = "{sha256(TOKEN)}"

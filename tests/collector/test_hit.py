@@ -18,7 +18,9 @@ SECRET = "Bob Smith, bob@example.com"
 
 @pytest.fixture(scope="module")
 def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    sites = '[[site]]\ndomain = "example.com"\n[[site]]\ndomain = "loyal.example"\nloyalty = true\n'
+    sites = (
+        '[[site]]\ndomain = "example.com"\nproperties = ["plan"]\n[[site]]\ndomain = "loyal.example"\nloyalty = true\n'
+    )
     with running(Collector(tmp_path_factory.mktemp("hit"), sites=sites)) as collector:
         yield collector
 

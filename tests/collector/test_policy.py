@@ -70,6 +70,14 @@ allowed_parameters = ["q", "tab"]
 domain = "loyal.example"
 loyalty = true
 [[site]]
+domain = "detailed.example"
+properties = ["plan", "author"]
+[[site]]
+domain = "aiming.example"
+[[site.goal]]
+name = "Sign-up"
+event = "signup"
+[[site]]
 domain = "reported.example"
 [[site.ingest_tokens]]
 name = "server"
@@ -167,6 +175,12 @@ LOYAL = {
     "loyalty.device_keeps": "day_of_last_visit",
     "loyalty.device_says": ["first", "month", "week", "day"],
 }
+FIXED = [name for kept in collected.OPEN_DAY for name in kept.dimensions]
+DETAILED = {
+    "declared.properties": ["plan", "author"],
+    "trends.dimensions": [*FIXED, "prop:plan", "prop:author"],
+}
+AIMING = {"declared.goals": ["Sign-up"], "trends.dimensions": [*FIXED, "goal"]}
 
 
 @pytest.mark.parametrize(
@@ -209,6 +223,8 @@ LOYAL = {
         ("reported.example", {"reporting_servers": True}, "The site's own servers may report visits, too."),
         ("loyal.example", LOYAL, "keeps the day of your last visit to loyal.example, once you have consented"),
         ("loyal.example", LOYAL, "With your consent it keeps the day of your last visit, which stays there."),
+        ("detailed.example", DETAILED, "page views and events, by name: plan, author."),
+        ("aiming.example", AIMING, "reach a goal that the site has set. Its goals: Sign-up."),
         ("loyal.example", LOYAL, "With the first page view of a day, one word of four from your browser"),
     ],
 )

@@ -21,6 +21,10 @@ CONFIG = """
 [[site]]
 domain = "example.com"
 timezone = "Europe/Berlin"
+properties = ["plan"]
+[[site.goal]]
+name = "Sign-up"
+event = "signup"
 [[site]]
 domain = "other.example"
 [[site]]

@@ -55,6 +55,19 @@ def test_a_sealed_day_shows_its_numbers_and_values(installation: Installation, s
     assert "00:00–08:00 230 230 230" in text
 
 
+def test_goals_are_told_with_the_range_that_rounding_leaves_of_the_days_that_show_them(
+    installation: Installation, sealer: Sealer
+) -> None:
+    sealer.seal(BEFORE, [("example.com", 24, 24, 900)])
+    values = [("example.com", "goal", "", "Sign-up", 25), ("example.com", "prop:plan", "signup", "pro", 15)]
+    sealer.seal(YESTERDAY, [("example.com", 24, 24, 100)], values)
+    text = installation.text(f"{PATH}?from=2026-03-29&to=2026-03-30")
+    assert "Goals Visitors Visits Sign-up 23% to 33% of visits Visitors: 25 Visits: 25" in text
+    assert "Property: plan Visitors Visits pro signup Visitors: 15 Visits: 15" in text
+    told = installation.get("/api/stats?site=example.com&from=2026-03-29&to=2026-03-30&dimension=goal")[1]
+    assert told["rates"] == {"Sign-up": {"percent": 25, "at_least": 23, "at_most": 33}}
+
+
 def test_pages_and_json_tell_the_same(installation: Installation, sealer: Sealer) -> None:
     for day, number in ((BEFORE, 40), (YESTERDAY, 65)):
         sealer.seal(day, [("example.com", 24, 24, number)], [("example.com", "source", "search", "Kagi", number)])

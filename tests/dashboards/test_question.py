@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -44,6 +45,17 @@ def test_without_from_one_day_is_asked(settings: Settings) -> None:
 @pytest.mark.parametrize("name", [dimension.name for dimension in DIMENSIONS])
 def test_every_dimension_can_be_asked(settings: Settings, name: str) -> None:
     assert ask(settings, dimension=name).dimensions == (name,)
+
+
+def test_what_a_site_declares_can_be_asked_of_it_and_of_no_other(tmp_path: Path) -> None:
+    config = tmp_path / "footfall.toml"
+    config.write_text('[[site]]\ndomain = "example.com"\nproperties = ["plan"]\n[[site]]\ndomain = "other.example"\n')
+    settings = load(config, tmp_path, {})
+    assert ask(settings, dimension="prop:plan").dimensions == ("prop:plan",)
+    assert refusal(settings, dimension="prop:size").status == 400
+    assert refusal(settings, dimension="goal").status == 400
+    with pytest.raises(BadQuestion, match=r"^dimension must be one of page, .*ttfb$"):
+        question_of({"dimension": "prop:plan"}, settings.sites["other.example"], TODAY)
 
 
 @pytest.mark.parametrize(
