@@ -9,9 +9,10 @@ Texts of the configuration become texts of SQL here and nowhere else, by `quoted
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
 from aggregator.dimensions import DIMENSIONS, Dimension
-from collector.declared import Declared, Goal
+from collector.declared import Declared, Experiment, Funnel, Goal
 from collector.settings import Site
 
 # A page's path without its parameters.
@@ -30,7 +31,38 @@ def names_of(site: Site) -> tuple[str, ...]:
 
 def declared_dimensions(declared: Declared) -> tuple[Dimension, ...]:
     """The rows for what a site declares."""
-    return (*map(_of_property, declared.properties), *map(_of_goal, declared.goals))
+    rows = [*map(_of_property, declared.properties), *map(_of_goal, declared.goals)]
+    rows += [row for place, funnel in enumerate(declared.funnels, 1) for row in _of_funnel(place, funnel)]
+    rows += [row for experiment in declared.experiments for row in _of_experiment(experiment, declared.goals)]
+    return tuple(rows)
+
+
+def matching(declared: Declared) -> str:
+    """What sql/journeys.sql looks for: of each funnel a number with bit n set where a row is its step n + 1. "" where
+    nothing that a site declares is of more than one row."""
+    if not declared.funnels and not declared.experiments:
+        return ""
+    bits = [
+        " + ".join(f"{2**place} * ({reaches(step)})" for place, step in enumerate(funnel.steps))
+        for funnel in declared.funnels
+    ]
+    return f"[{', '.join(bits)}]::Array(UInt16)"
+
+
+def _of_funnel(place: int, funnel: Funnel) -> Iterator[Dimension]:
+    """Each step is a value, `FUNNEL/STEP`, of which every visit is that came so far or farther."""
+    for step in range(1, len(funnel.steps) + 1):
+        value = f"if(reached[{place}] >= {step}, {quoted(f'{funnel.name}/{step}')}, '')"
+        yield Dimension("funnel", value, quoted(funnel.name), ("view", "event"), one_of="none", is_live=False)
+
+
+def _of_experiment(experiment: Experiment, goals: Iterable[Goal]) -> Iterator[Dimension]:
+    """The variants, and within each the goals that its visitors reached after they had met it."""
+    variant = f"arrayFirst(each -> startsWith(each, {quoted(f'{experiment.name}/')}), met)"
+    yield Dimension("variant", variant, quoted(experiment.name), ("view", "event"), one_of="none", is_live=False)
+    for goal in goals:
+        value = f"if({variant} != '' AND {reaches(goal)}, {quoted(goal.name)}, '')"
+        yield Dimension("variant_goal", value, variant, ("view", "event"), one_of="none", is_live=False)
 
 
 def _of_property(key: str) -> Dimension:

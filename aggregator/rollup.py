@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from aggregator import dimensions
-from aggregator.declared_dimensions import dimensions_of
+from aggregator.declared_dimensions import dimensions_of, matching
 from aggregator.dimensions import DIMENSIONS, TOTAL, Dimension
 from aggregator.store import Store, StoreUnavailable, statement
 from collector import days
@@ -48,13 +48,14 @@ class Period:
 
 @dataclass(frozen=True)
 class SiteRules:
-    """How a site's cells are shown: at least `k` networks each, rounded to `k` unless `exact`, until `keep_until`, and
-    by which dimensions."""
+    """How a site's cells are shown: at least `k` networks each, rounded to `k` unless `exact`, until `keep_until`, by
+    which dimensions. `matching` is what is looked for in the rows of a visit (`declared_dimensions`), or ""."""
 
     k: int
     exact: bool
     keep_until: date
     dimensions: tuple[Dimension, ...] = DIMENSIONS
+    matching: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,11 @@ def rules_of(settings: Settings, site: str, day: date) -> SiteRules:
     """The rules for a site's `day`; a site that vanished from the configuration is held to the installation's own."""
     known = settings.sites.get(site)
     k, level = (known.k, known.level) if known else (settings.privacy.k, settings.privacy.level)
-    by = dimensions_of(known) if known else DIMENSIONS
+    by = (dimensions_of(known), matching(known.declared)) if known else (DIMENSIONS, "")
     if is_development(site):
-        return SiteRules(k, level == "exact", day + timedelta(days=DEVELOPMENT_DAYS), by)
+        return SiteRules(k, level == "exact", day + timedelta(days=DEVELOPMENT_DAYS), *by)
     months = known.retention_months if known else CNIL_MONTHS
-    return SiteRules(k, level == "exact", months_after(day, months), by)
+    return SiteRules(k, level == "exact", months_after(day, months), *by)
 
 
 def read(store: Store, period: Period, rules: Callable[[str], SiteRules], largest_k: int) -> Reading:
@@ -132,9 +133,9 @@ def write(store: Store, period: Period, seal: int, reading: Reading, rules: Call
 
 def _alike(of_all: Mapping[str, SiteRules]) -> Iterator[Mapping[str, SiteRules]]:
     """Sites that are counted by the same dimensions, some at a time: what one site declares costs no other anything."""
-    alike: dict[tuple[Dimension, ...], list[str]] = {}
+    alike: dict[tuple[tuple[Dimension, ...], str], list[str]] = {}
     for site, of_site in of_all.items():
-        alike.setdefault(of_site.dimensions, []).append(site)
+        alike.setdefault((of_site.dimensions, of_site.matching), []).append(site)
     for sites in alike.values():
         for place in range(0, len(sites), SITES_AT_ONCE):
             yield {site: of_all[site] for site in sites[place : place + SITES_AT_ONCE]}
@@ -143,15 +144,17 @@ def _alike(of_all: Mapping[str, SiteRules]) -> Iterator[Mapping[str, SiteRules]]
 def _insert(
     cells: str, period: Period, seal: int, reading: Reading, of_sites: Mapping[str, SiteRules]
 ) -> tuple[str, dict[str, object]]:
-    by = next(iter(of_sites.values())).dimensions
+    alike = next(iter(of_sites.values()))
     texts = {
         "which": "AND site IN {sites:Array(String)}",
         "order": BY_TIME,
-        "cells": dimensions.cells((TOTAL, *by)),
+        "cells": dimensions.cells((TOTAL, *alike.dimensions)),
     }
+    if alike.matching and cells == "breakdown_cells":
+        texts["counted_rows"] = assembled("journeys", **texts, matching=alike.matching)
     starts = [[first for first, _ in reading.spans[site]] for site in of_sites]
     parameters = {**_key(period), "seal": seal, **_showing(of_sites), **_clock(period), "starts": starts}
-    return assembled(cells, **texts), parameters | dimensions.sums(by)
+    return assembled(cells, **texts), parameters | dimensions.sums(alike.dimensions)
 
 
 def _count_of(store: Store, insert: str, parameters: Mapping[str, object]) -> int:

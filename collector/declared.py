@@ -1,4 +1,5 @@
-"""What a site declares of its own to be counted: keys of properties and goals, read from its table of `footfall.toml`.
+"""What a site declares of its own to be counted: keys of properties, goals, funnels and experiments, from its table of
+`footfall.toml`.
 
 Invariants:
 - What is not declared is not kept: the collector drops other properties before the spool.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from collector.hit import BREAKAGES, MAX_NAME_CHARS, MAX_PROPERTY_VALUE_CHARS
 from collector.page import MAX_PATH_CHARS, scrubbed
@@ -19,6 +21,10 @@ from collector.toml_table import Table, matching
 # Each key is a list of values on the page, and one more for the seal to count.
 MAX_PROPERTIES = 10
 MAX_GOALS = 20
+MAX_FUNNELS = 10
+STEPS = (2, 8)
+MAX_EXPERIMENTS = 10
+VARIANTS = (2, 10)
 PROPERTY_KEY = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 NAME = re.compile(r"\w(?:[\w .:+-]{0,38}[\w.+-])?")
 MUST_BE_NAME = "1 to 40 letters, digits, spaces and _.:+-, no space at an end"
@@ -41,23 +47,50 @@ class Goal:
 
 
 @dataclass(frozen=True)
+class Funnel:
+    """Steps that a visit takes one after the other; a step that is a page and no declared goal is named by its path."""
+
+    name: str
+    steps: tuple[Goal, ...]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Variants of a page, of which a visitor is shown one. The first is what the others are compared with."""
+
+    name: str
+    variants: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Declared:
     """All that one site declares."""
 
     properties: tuple[str, ...] = ()
     goals: tuple[Goal, ...] = ()
+    funnels: tuple[Funnel, ...] = ()
+    experiments: tuple[Experiment, ...] = ()
 
     @property
     def dimensions(self) -> tuple[str, ...]:
         """The lists of values that this adds to a site's."""
         goals = ("goal",) if self.goals else ()
-        return (*(f"prop:{key}" for key in self.properties), *goals)
+        funnels = ("funnel",) if self.funnels else ()
+        variants = ("variant",) if self.experiments else ()
+        both = ("variant_goal",) if self.experiments and self.goals else ()
+        return (*(f"prop:{key}" for key in self.properties), *goals, *funnels, *variants, *both)
+
+    @cached_property
+    def variants(self) -> frozenset[str]:
+        """Every variant as events say it: EXPERIMENT/VARIANT."""
+        return frozenset(f"{each.name}/{variant}" for each in self.experiments for variant in each.variants)
 
 
 def read_declared(site: Table) -> Declared:
     """What the table of a site declares; each fault is noted there."""
     properties = _read_properties(site)
-    return Declared(properties, _read_goals(site, properties))
+    goals = _read_goals(site, properties)
+    return Declared(properties, goals, _read_funnels(site, goals), _read_experiments(site))
 
 
 def _read_properties(site: Table) -> tuple[str, ...]:
@@ -75,11 +108,11 @@ def _read_goals(site: Table, properties: tuple[str, ...]) -> tuple[Goal, ...]:
 
 def _read_goal(table: Table, properties: tuple[str, ...]) -> Goal:
     goal = Goal(
-        read_name(table),
+        _read_name(table),
         table.take("event", str, "", "an event's name as it is stored, none of Footfall's own", _event),
         table.take("property", str, "", "a key that the site's properties declare", _one_of(properties)),
         table.take("value", str, "", "a property's value as it is stored", _value),
-        table.take("page", str, "", "a path such as /thanks or /docs/*, without ? and #", path_pattern),
+        table.take("page", str, "", "a path such as /thanks or /docs/*, without ? and #", _path_pattern),
     )
     table.close()
     if bool(goal.event) == bool(goal.page):
@@ -89,16 +122,48 @@ def _read_goal(table: Table, properties: tuple[str, ...]) -> Goal:
     return goal
 
 
-def read_name(table: Table) -> str:
-    """The name of what a table declares; "" after a fault."""
+def _read_funnels(site: Table, goals: tuple[Goal, ...]) -> tuple[Funnel, ...]:
+    funnels = []
+    known = {goal.name: goal for goal in goals}
+    for table in site.tables("funnel"):
+        must = "the name of a goal of the site, or a path such as /cart, without ? and #"
+        steps = table.each("steps", must, lambda text: known[text] if text in known else _page_step(text))
+        funnels.append(Funnel(_read_name(table), steps))
+        table.close()
+        _check_length(table, "steps", len(steps), STEPS)
+    _check_list(site, "funnel", tuple(funnel.name for funnel in funnels), MAX_FUNNELS)
+    return tuple(funnels)
+
+
+def _page_step(text: str) -> Goal:
+    return Goal(text, page=_path_pattern(text))
+
+
+def _read_experiments(site: Table) -> tuple[Experiment, ...]:
+    experiments = []
+    for table in site.tables("experiment"):
+        variants = table.each("variants", MUST_BE_NAME, lambda text: matching(NAME, text))
+        experiments.append(Experiment(_read_name(table), variants))
+        table.close()
+        _check_length(table, "variants", len(variants), VARIANTS)
+        _check_list(table, "variants", variants, len(variants))
+    _check_list(site, "experiment", tuple(each.name for each in experiments), MAX_EXPERIMENTS)
+    return tuple(experiments)
+
+
+def _read_name(table: Table) -> str:
     if not table.has("name"):
         table.faults.append(f"{table.name}.name: is missing; it is what lists call it")
     return table.take("name", str, "", MUST_BE_NAME, lambda text: matching(NAME, text))
 
 
-def path_pattern(text: str) -> str:
-    """`text` where it is a path, in which * may stand for any text; `ValueError` otherwise."""
+def _path_pattern(text: str) -> str:
     return matching(PATTERN, text)
+
+
+def _check_length(table: Table, name: str, length: int, limits: tuple[int, int]) -> None:
+    if not limits[0] <= length <= limits[1]:
+        table.faults.append(f"{table.name}.{name}: must be {limits[0]} to {limits[1]}")
 
 
 def _check_list(site: Table, name: str, names: tuple[str, ...], most: int) -> None:

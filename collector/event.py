@@ -48,6 +48,7 @@ class Event:
     language: str = ""
     properties: dict[str, str] = field(default_factory=dict)
     # Not in a line unless they are set, which most sites never do: 38 bytes less in each row of the spool.
+    variant: str = field(default="", init=False)
     loyalty: str = field(default="", init=False)
     network_operator: str = field(default="", init=False)
 

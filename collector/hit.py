@@ -10,6 +10,8 @@ plus `c` (consent) and `v` (policy version), so that its clients need only anoth
   (`VITALS`) in their classes (`RATINGS`). Together with `"n": "404"`, a missing page, these are the kind `error`: they
   count neither as views nor as events and open no visit; of `p` nothing is kept. Without `b` an event called error is
   like any other.
+- `x`, the variants of experiments that the page shows: `EXPERIMENT/VARIANT`, several with commas between. A property
+  called like an experiment says the same, for trackers that have no other way.
 - `l`, loyalty, with a first view of a day: one of `LOYALTIES`, by what the device itself remembers (`loyalty`).
 """
 
@@ -31,6 +33,7 @@ MAX_DOMAIN_CHARS = 253  # RFC 1035
 MAX_PROPERTIES = 30
 MAX_PROPERTY_NAME_CHARS = 64
 MAX_PROPERTY_VALUE_CHARS = 512
+MAX_VARIANT_CHARS = 1_024
 MAX_WIDTH_PX = 100_000
 MAX_ENGAGED_MS = 30 * 86_400_000
 MAX_POLICY_VERSION_CHARS = 64
@@ -94,6 +97,7 @@ class Hit:
     scroll: int
     breakage: Breakage | None = None
     loyalty: str = ""
+    variant: str = ""
     # Whether the address was asserted by a token holder who may do so for counting networks.
     asserted: bool = False
     trusted_address: bool = True
@@ -149,6 +153,7 @@ def hit_of(fields: object, *, at: float, address: str | None, headers: Mapping[b
         scroll,
         _breakage(fields, name) if name in BREAKAGES else None,
         _loyalty(fields) if "l" in fields else "",
+        _text(fields, "x", "x", MAX_VARIANT_CHARS) if "x" in fields else "",
     )
 
 

@@ -150,6 +150,18 @@ def put_properties(draft: Draft, parts: Parts) -> None:
         }
 
 
+def put_variant(draft: Draft, parts: Parts) -> None:
+    """Which variants of the site's experiments the page showed; a name that the site did not declare is forgotten."""
+    hit, declared = draft.hit, draft.site.declared
+    if not declared.experiments or draft.event.kind not in ("view", "event"):
+        return
+    told = [each.strip() for each in hit.variant.split(",")]
+    told += [f"{each.name}/{hit.properties.get(each.name)}" for each in declared.experiments]
+    known = ",".join(dict.fromkeys(each for each in told if each in declared.variants))
+    if known:
+        draft.event.variant = known
+
+
 def put_loyalty(draft: Draft, parts: Parts) -> None:
     """What the device says of its earlier visits, where the site wants to hear it; else it is forgotten here."""
     if draft.hit.loyalty and draft.site.loyalty and draft.event.kind == "view":
@@ -174,6 +186,7 @@ PUTS: tuple[Callable[[Draft, Parts], None], ...] = (
     put_page,
     put_origin,
     put_properties,
+    put_variant,
     put_loyalty,
     put_tokens,
 )

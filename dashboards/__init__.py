@@ -5,7 +5,8 @@ The map, in the order of a question: `server` (the process), `app` (HTTP), `sign
 and `period` (what is asked), `stats` with `statements/` (the answer), `faults` (what goes wrong, in a sentence).
 
 A page, from its numbers to its look: `pages` (the endpoints), `site_page` (all that a site's page says), `timeline`
-and `chart` (the curve), `panels` (the lists), `rates` (which part of all reached a goal), `reasons` (why requests are
+and `chart` (the curve), `panels` (the lists), `rates`, `experiments` and `declared_panels`
+(goals, funnels and variants), `reasons` (why requests are
 not counted), `waiting` and `snippet` (before the first event), `words` with `languages/` (sentences, numbers and names
 in a reader's language), `layout` with `templates/` and `static/` (HTML, style and script).
 

@@ -77,6 +77,7 @@ KINDS = {
     "cls": _Kind(marked("Shifting (CLS)"), (("events", marked("Times")),)),
     "ttfb": _Kind(marked("First byte (TTFB)"), (("events", marked("Times")),)),
 }
+OF_VISITS = marked("%(least)s to %(most)s of visits")
 # The dimension of a property is this and its key.
 PROPERTY = "prop:"
 KIND_OF_PROPERTY = _Kind("", (("visitors", marked("Visitors")), ("visits", marked("Visits"))))
@@ -148,15 +149,12 @@ def panels(
     return tuple(_panel(words, name, lists, notes) for name in (*KINDS, *properties) if lists.get(name))
 
 
-def told_rate(words: Words, rate: Rate) -> str:
-    """A rate as the range that the rounded numbers leave."""
+def told_rate(words: Words, rate: Rate, sentence: str = OF_VISITS) -> str:
+    """A rate as the range that the rounded numbers leave; `sentence` says of what."""
     if rate.at_least == rate.at_most:
         return words.percent(rate.at_least / 100)
-    return words.say(
-        marked("%(least)s to %(most)s of visits"),
-        least=words.percent(rate.at_least / 100),
-        most=words.percent(rate.at_most / 100),
-    )
+    least, most = words.percent(rate.at_least / 100), words.percent(rate.at_most / 100)
+    return words.say(sentence, least=least, most=most)
 
 
 def _panel(words: Words, name: str, lists: Mapping[str, Sequence[Cell]], notes: Mapping[str, str]) -> Panel:

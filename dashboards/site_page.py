@@ -11,6 +11,7 @@ from aggregator.arrivals import Arrival
 from aggregator.live import Live
 from collector import days
 from collector.settings import Settings, Site
+from dashboards.declared_panels import declared_panels
 from dashboards.panels import Panel, panels
 from dashboards.period import TODAY, Period
 from dashboards.reasons import name_in_list
@@ -93,10 +94,16 @@ def site_page(
         "" if answer.total else _absence(words, settings, answer),
         timeline_of(words, answer),
         shows_live,
-        panels(words, live.lists, {}) if shows_live else panels(words, answer.values, answer.rates),
+        panels(words, live.lists, {}) if shows_live else _sealed_panels(words, answer),
         _coverage(words, answer.coverage),
         is_behind_proxy(site, arrival),
     )
+
+
+def _sealed_panels(words: Words, answer: Stats) -> tuple[Panel, ...]:
+    declared = answer.question.site.declared
+    followed = declared_panels(words, declared, answer.values, answer.rates, answer.results)
+    return panels(words, answer.values, answer.rates) + followed
 
 
 def is_behind_proxy(site: Site, arrival: Arrival | None) -> bool:

@@ -20,9 +20,12 @@ from typing import Literal
 from aggregator.live import Cell, Live, LiveView, Measures
 from aggregator.store import Store
 from collector.zones import Zones, zone_of
+from dashboards.experiments import Arm, Result, Visitors, results_of
 from dashboards.question import Question
 from dashboards.rates import Counted, Rate, rate_of
 
+# Dimensions whose values are parts of a whole that is shown, and the statement that compares both.
+PARTS = {"goal": "goals", "funnel": "funnels"}
 State = Literal["sealed", "fewer than k", "today", "not sealed"]
 
 
@@ -57,7 +60,8 @@ class Requests:
 @dataclass(frozen=True)
 class Stats:
     """What a question is answered. `spans` only of a single day that is over, `values` by the dimensions asked for,
-    `rates` by goal where goals are asked for, `live` where the question reaches to today."""
+    `rates` by goal or step where these are asked for, `results` where an experiment's goals are, `live` where the
+    question reaches to today."""
 
     question: Question
     total: Measures | None
@@ -65,6 +69,7 @@ class Stats:
     spans: tuple[Span, ...] | None
     values: Mapping[str, tuple[Cell, ...]]
     rates: Mapping[str, Rate]
+    results: tuple[Result, ...]
     live: Live | None
     coverage: tuple[Requests, ...]
 
@@ -78,7 +83,8 @@ def stats(store: Store, live: LiveView | None, question: Question, today: date, 
         days,
         _spans(store, question) if question.first == question.last < today else None,
         _values(store, question) if question.dimensions else {},
-        _rates(store, question) if "goal" in question.dimensions else {},
+        _rates(store, question),
+        _results(store, question) if "variant_goal" in question.dimensions else (),
         live.of(question.site) if live is not None and question.last == today else None,
         _coverage(store, question),
     )
@@ -109,8 +115,10 @@ def as_json(answer: Stats) -> dict[str, object]:
     for dimension in question.dimensions:
         told["dimension"] = dimension
         told["values"] = _cells_as_json(answer.values.get(dimension, ()))
-        if dimension == "goal":
-            told["rates"] = {goal: asdict(rate) for goal, rate in answer.rates.items()}
+        if dimension in PARTS:
+            told["rates"] = {value: asdict(rate) for value, rate in answer.rates.items()}
+        if dimension == "variant_goal":
+            told["results"] = [asdict(result) for result in answer.results]
     if answer.live is not None:
         told["live"] = _live_as_json(answer.live, question)
     told["coverage"] = [asdict(requests) for requests in answer.coverage]
@@ -182,11 +190,23 @@ def _values(store: Store, question: Question) -> dict[str, tuple[Cell, ...]]:
 
 
 def _rates(store: Store, question: Question) -> dict[str, Rate]:
-    """Of the visits of the days on which a goal shows: on the others too few reached it to say anything."""
-    k = 1 if question.site.level == "exact" else question.site.k
-    rows = store.query(_statement("goals"), _of_site(question))
-    rates = {goal: rate_of(Counted(*numbers[:2]), Counted(*numbers[2:]), k) for goal, *numbers in rows}
-    return {goal: rate for goal, rate in rates.items() if rate is not None}
+    """Of the visits of the days on which a value shows: on the others too few reached it to say anything."""
+    asked = [statement for dimension, statement in PARTS.items() if dimension in question.dimensions]
+    rows = [row for statement in asked for row in store.query(_statement(statement), _of_site(question))]
+    rates = {value: rate_of(Counted(*parts[:2]), Counted(*parts[2:]), _step(question)) for value, *parts in rows}
+    return {value: rate for value, rate in rates.items() if rate is not None}
+
+
+def _results(store: Store, question: Question) -> tuple[Result, ...]:
+    declared = question.site.declared
+    rows = store.query(_statement("experiments"), {"variants": sorted(declared.variants), **_of_site(question)})
+    arms = {(variant, goal): Arm(Visitors(*numbers[:2]), Visitors(*numbers[2:])) for variant, goal, *numbers in rows}
+    return results_of(declared, arms, _step(question))
+
+
+def _step(question: Question) -> int:
+    """What shown numbers are multiples of: days that were sealed under another k are taken for days of this one."""
+    return 1 if question.site.level == "exact" else question.site.k
 
 
 def _coverage(store: Store, question: Question) -> tuple[Requests, ...]:

@@ -68,6 +68,10 @@ class Words:
     def number(self, number: float) -> str:
         return numbers.format_decimal(number, locale=self.locale)
 
+    def signed(self, number: int) -> str:
+        """A difference, with its sign."""
+        return numbers.format_decimal(number, "+#,##0;-#,##0" if number else "0", locale=self.locale)
+
     def percent(self, share: float) -> str:
         """A share of 1 as whole percents."""
         return numbers.format_percent(share, locale=self.locale)

@@ -12,7 +12,7 @@ SELECT
     entry.1 AS source, entry.2 AS channel, entry.3 AS campaign, entry.4 AS entry_page,
     -- The last page of a visit is known when the next one opens, or at the end of the day.
     if(visit_number <= length(exits), exits[visit_number], last_page) AS exit_page,
-    country, browser, browser_version, os, os_version, device, screen, language, network_operator, loyalty, properties,
+    country, browser, browser_version, os, os_version, device, screen, language, network_operator, loyalty, variant, properties,
     visitor + visit_number AS visit,
     -- The visit's own growth: the last so far, or, of a visit that has not grown yet, the one after.
     growths_so_far + if(grown, 0, 1) AS growth,

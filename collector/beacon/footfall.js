@@ -18,7 +18,8 @@
  * Attributes: data-site (else the page's host name), data-consent, data-policy (version of the policy consented to),
  * data-endpoint (else api/event beside the script; "withdraw" beside it is asked to delete), data-outbound,
  * data-downloads, data-404 (also on any other element, such as <meta data-404>), data-errors (the names of script
- * errors, and that something did not load), data-vitals (whether the page was fast, in classes), data-loyalty (whether
+ * errors, and that something did not load), data-variant (the variants that this page shows: EXPERIMENT/VARIANT, several
+ * with commas between; the page may also set footfall.variant), data-vitals (whether the page was fast, in classes), data-loyalty (whether
  * a visit is the first, or the first of its month, week or day; see collector/loyalty.py).
  *
  * This file is the source; `python -m collector.beacon.build` makes footfall.min.js of it, which is what is served.
@@ -85,7 +86,7 @@
   // Whether it was sent.
   const send = (fields) => {
     if (!isAllowed()) return false;
-    const answer = post(endpoint, { ...fields, c: "1", v: attributes.policy });
+    const answer = post(endpoint, { ...fields, c: "1", v: attributes.policy, x: footfall.variant });
     answered = answered.then(() => answer);
     return true;
   };
@@ -276,6 +277,9 @@
 
   // Takes the opt-out back; it grants nothing.
   footfall.optIn = () => keepOptOut(0);
+
+  // Which variant of an experiment the page shows; a page may set it at any time, also on the stub.
+  footfall.variant = stub.variant || attributes.variant;
 
   footfall.version = "1";
   window.footfall = footfall;

@@ -40,11 +40,11 @@ OPEN_DAY = (
     Kept("language", ("language",), "groups", ("language",)),
     Kept("event", ("kind", "name"), "groups", ("event", "error", "missing_page")),
     Kept("properties", ("properties",), "groups", ("slow_page", "lcp", "inp", "cls", "ttfb")),
+    Kept("variant", ("variant",), "groups"),
     Kept("loyalty", ("loyalty",), "groups", ("loyalty",)),
     Kept("attention", ("engaged_ms",), "groups"),
     Kept("scroll", ("scroll",), "destroyed"),
     Kept("delivery", ("batch", "position"), "destroyed"),
-    Kept("unused", ("variant",), "destroyed"),
 )
 
 MEASURES = ("visitors", "visits", "views", "events", "bounces", "engaged_s")

@@ -27,7 +27,7 @@ meaning changes `format`.
   they keep and say: {`device_storage` (the name in the site's local storage), `device_keeps` "day_of_last_visit",
   `device_says` (one word, with the first view of a day)}
 - `declared`: what this site counts besides: {`properties` (keys; of what a view or an event carries nothing else is
-  kept), `goals` (names)}
+  kept), `goals`, `funnels`, `experiments` (names)}
 """
 
 from __future__ import annotations
@@ -128,7 +128,12 @@ def _loyalty() -> dict[str, object]:
 
 
 def _declared(declared: Declared) -> dict[str, object]:
-    return {"properties": declared.properties, "goals": [goal.name for goal in declared.goals]}
+    return {
+        "properties": declared.properties,
+        "goals": [goal.name for goal in declared.goals],
+        "funnels": [funnel.name for funnel in declared.funnels],
+        "experiments": [experiment.name for experiment in declared.experiments],
+    }
 
 
 def _term(term: Term) -> dict[str, int]:

@@ -49,6 +49,7 @@ class Row:
     device: str = "desktop"
     screen: str = "large"
     language: str = "de"
+    variant: str = ""
     loyalty: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
     engaged_ms: int = 0

@@ -10,12 +10,12 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from aggregator.declared_dimensions import dimensions_of, names_of, pattern, quoted, reaches
+from aggregator.declared_dimensions import dimensions_of, matching, names_of, pattern, quoted, reaches
 from aggregator.live import LiveView
 from aggregator.rollup import SiteRules
 from aggregator.store import Store
 from collector import days
-from collector.declared import Declared, Goal
+from collector.declared import Declared, Experiment, Funnel, Goal
 from collector.settings import Site, load
 from tests.aggregator.simulate import OTHER, Counted, Crowd, Row, as_shown, counted, insert, truth
 from tests.aggregator.test_rollup import BERLIN, DAY, START_MS, breakdown, people, person, roll_up
@@ -36,7 +36,8 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 def declaring(example: Site, declared: Declared, k: int = 5, *, exact: bool = False) -> SiteRules:
-    return SiteRules(k, exact, date(2029, 1, 1), dimensions_of(replace(example, declared=declared)))
+    of_site = replace(example, declared=declared)
+    return SiteRules(k, exact, date(2029, 1, 1), dimensions_of(of_site), matching(declared))
 
 
 def of(store: Store, dimension: str, site: str = SITE) -> Shown:
@@ -134,6 +135,121 @@ def test_a_goals_numbers_are_the_rounded_truth_and_never_exceed_what_they_are_pa
         assert (
             shown["", "Pro"]["visits"] <= shown["", "sign-up"]["visits"] <= of(store, "event")["", "signup"]["visits"]
         )
+
+
+MINUTE = 60_000
+CART, FORM = Goal("/cart", page="/cart"), Goal("/form", page="/form")
+
+
+def walk(number: int, *pages: str, pause_ms: int = MINUTE, **fields: object) -> list[Row]:
+    """One visitor's views, one after the other."""
+    return [
+        person(number, path=page, at_ms=START_MS + number + place * pause_ms, **fields)
+        for place, page in enumerate(pages)
+    ]
+
+
+def test_a_step_counts_after_the_one_before_it_within_one_visit(store: Store, example: Site) -> None:
+    rows = [row for n in range(6) for row in walk(n, "/cart", "/x", "/form", "/cart")]
+    rows += [row for n in range(20, 25) for row in walk(n, "/form", "/cart")]
+    rows += [row for n in range(40, 45) for row in walk(n, "/cart", "/form", pause_ms=31 * MINUTE)]
+    rows += [row for n in range(60, 65) for row in walk(n, "/cart", "/form", "/form", "/cart", "/form")]
+    made = Declared(funnels=(Funnel("buy", (CART, FORM, FORM)), Funnel("back", (FORM, CART))))
+    roll_up(store, rows, declaring(example, made, exact=True))
+    assert {key: shown["visits"] for key, shown in of(store, "funnel").items()} == {
+        ("buy", "buy/1"): 6 + 5 + 5 + 5,
+        ("buy", "buy/2"): 6 + 5,
+        ("buy", "buy/3"): 5,
+        ("back", "back/1"): 6 + 5 + 5 + 5,
+        ("back", "back/2"): 6 + 5 + 5,
+    }
+
+
+def test_one_row_takes_one_step_only(store: Store, example: Site) -> None:
+    rows = people(6, path="/cart") + [row for n in range(20, 25) for row in walk(n, "/cart", "/cart")]
+    roll_up(store, rows, declaring(example, Declared(funnels=(Funnel("twice", (CART, CART)),)), exact=True))
+    assert visitors(of(store, "funnel")) == {("twice", "twice/1"): 11, ("twice", "twice/2"): 5}
+
+
+def test_rows_without_a_visitor_walk_no_funnel_together(store: Store, example: Site) -> None:
+    nobody = [Row(DAY, BERLIN, SITE, START_MS + n, path=("/cart", "/form")[n % 2]) for n in range(50)]
+    rows = [*people(6, path="/cart"), *nobody]
+    roll_up(store, rows, declaring(example, Declared(funnels=(Funnel("buy", (CART, FORM)),)), exact=True))
+    assert visitors(of(store, "funnel")) == {("buy", "buy/1"): 6}
+
+
+def test_a_step_of_fewer_than_k_networks_is_not_shown(store: Store, example: Site) -> None:
+    rows = people(9, path="/cart") + [row for n in range(20, 24) for row in walk(n, "/cart", "/form")]
+    roll_up(store, rows, declaring(example, Declared(funnels=(Funnel("buy", (CART, FORM)),))))
+    assert visitors(of(store, "funnel")) == {("buy", "buy/1"): 10}
+
+
+BUTTON = Experiment("button", ("blue", "green"))
+PRICE = Experiment("price", ("low", "high"))
+
+
+def test_a_visitor_has_the_first_variant_met_all_day_and_goals_count_after_it(store: Store, example: Site) -> None:
+    hour = 60 * MINUTE
+    rows = [row for n in range(6) for row in walk(n, "/cart", variant="button/green")]
+    rows += [person(n, path="/form", at_ms=START_MS + 2 * hour + n) for n in range(6)]
+    rows += [row for n in range(20, 25) for row in walk(n, "/form", "/cart")]
+    rows += [person(n, path="/x", variant="button/blue,price/low", at_ms=START_MS + hour + n) for n in range(20, 25)]
+    rows += [person(n, path="/form", variant="button/green", at_ms=START_MS + 2 * hour + n) for n in range(20, 23)]
+    made = Declared(goals=(CART, FORM), experiments=(BUTTON, PRICE))
+    roll_up(store, rows, declaring(example, made, k=3, exact=True))
+    assert {key: (shown["visitors"], shown["visits"]) for key, shown in of(store, "variant").items()} == {
+        ("button", "button/green"): (6, 12),
+        ("button", "button/blue"): (5, 8),
+        ("price", "price/low"): (5, 8),
+    }
+    assert visitors(of(store, "variant_goal")) == {
+        ("button/green", "/cart"): 6,
+        ("button/green", "/form"): 6,
+        ("button/blue", "/form"): 3,
+        ("price/low", "/form"): 3,
+    }
+
+
+@pytest.mark.parametrize("people", [60, 800])
+def test_funnels_and_variants_are_the_rounded_truth(store: Store, example: Site, people: int) -> None:
+    rows = [
+        replace(row, variant=("button/blue", "button/green")[row.visitor // 7 % 2] if row.visitor % 5 else "")
+        for row in Crowd(DAY, BERLIN, SITE, people).rows()
+    ]
+    steps = (Goal("Home", page="/"), BLOG, SIGNUP)
+    made = Declared((), (SIGNUP,), (Funnel("f", steps),), (BUTTON,))
+    roll_up(store, rows, declaring(example, made))
+    used, _ = counted(rows)
+    expected = {
+        **{("funnel", f"f/{step}"): group for step, group in _steps(used).items()},
+        **{("variant", variant): [one for one in used if one.row.variant == variant] for variant in made.variants},
+    }
+    for (dimension, value), group in expected.items():
+        told = {key[1]: shown for key, shown in of(store, dimension).items()}
+        true = truth(group)
+        assert (value in told) == (true.networks >= 5), value
+        if value in told:
+            rounded = as_shown(true, 5, 5)
+            assert (told[value]["visitors"], told[value]["visits"]) == (rounded["visitors"], rounded["visits"]), value
+    assert len(of(store, "variant")) == 2
+
+
+def _steps(used: list[Counted]) -> dict[int, list[Counted]]:
+    """The rows of the visits that came to each step, from there on: home, a page of the blog, a sign-up."""
+    tests: list[Callable[[Counted], bool]] = [lambda one: _is_view_of(one, "/"), _is_blog, _is_signup]
+    at: dict[object, int] = {}
+    rows: dict[int, list[Counted]] = {1: [], 2: [], 3: []}
+    for one in sorted(used, key=lambda one: (one.row.at_ms, one.row.batch, one.row.position)):
+        if one.visit is not None and one.row.kind in ("view", "event"):
+            step = at.get(one.visit, 0)
+            at[one.visit] = step + (step < len(tests) and tests[step](one))
+            for reached in range(1, at[one.visit] + 1):
+                rows[reached].append(one)
+    return rows
+
+
+def _is_view_of(one: Counted, path: str) -> bool:
+    return one.row.kind == "view" and one.row.path.partition("?")[0] == path
 
 
 def test_what_one_site_declares_is_not_counted_of_another(store: Store, example: Site) -> None:

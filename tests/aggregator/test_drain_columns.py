@@ -31,19 +31,19 @@ def event(kind: Kind, name: str = "") -> Event:
     return Event(DAY.isoformat(), BERLIN, "example.com", noon(DAY), kind, name, 0, 0, path="/shop")
 
 
-def test_loyalty_operator_and_classes_arrive_as_they_were_told_and_else_are_empty(place: Place) -> None:
+def test_loyalty_operator_variant_and_classes_arrive_as_they_were_told_and_else_are_empty(place: Place) -> None:
     view, plain = event("view"), event("view")
-    view.loyalty, view.network_operator = "week", "Example Net"
+    view.loyalty, view.network_operator, view.variant = "week", "Example Net", "button/green"
     error, vitals = event("error", "TypeError"), event("error", "vitals")
     vitals.properties = {"lcp": "good", "cls": "poor"}
     place.worker().commit(DAY, BERLIN, [told.line() for told in (view, plain, error, vitals)])
     assert drain_fully(place.drainer()) == 4
-    columns = "toString(kind), name, path, loyalty, network_operator, properties"
+    columns = "toString(kind), name, path, loyalty, network_operator, variant, properties"
     assert place.store.query(f"SELECT {columns} FROM open_events ORDER BY position") == [
-        ("view", "", "/shop", "week", "Example Net", {}),
-        ("view", "", "/shop", "", "", {}),
-        ("error", "TypeError", "/shop", "", "", {}),
-        ("error", "vitals", "/shop", "", "", {"lcp": "good", "cls": "poor"}),
+        ("view", "", "/shop", "week", "Example Net", "button/green", {}),
+        ("view", "", "/shop", "", "", "", {}),
+        ("error", "TypeError", "/shop", "", "", "", {}),
+        ("error", "vitals", "/shop", "", "", "", {"lcp": "good", "cls": "poor"}),
     ]
 
 

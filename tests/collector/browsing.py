@@ -60,6 +60,9 @@ domain = "trial-{number}.test"
 allowed_parameters = ["tab"]
 properties = ["plan", "url"]
 loyalty = true
+[[site.experiment]]
+name = "button"
+variants = ["blue", "green"]
 """
     for number in range(1, TRIALS + 1)
 )

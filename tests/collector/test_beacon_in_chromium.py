@@ -508,6 +508,19 @@ def test_events_from_before_the_script_are_told_after_the_view(
     assert (early["kind"], early["properties"]) == ("event", {"plan": "small"})
 
 
+def test_the_variant_that_a_page_shows_is_told_with_all_that_follows(
+    page: Page, pages: PageServer, arrivals: Arrivals
+) -> None:
+    page.goto(pages.url("varied.html"))
+    arrivals.wait_for(1)
+    page.evaluate("footfall.variant = 'button/blue'; footfall('signup')")
+    arrivals.wait_for(2)
+    assert [(event["kind"], event["variant"]) for event in arrivals.events()] == [
+        ("view", "button/green"),
+        ("event", "button/blue"),
+    ]
+
+
 @pytest.mark.parametrize("answer", ["", "?no"])
 def test_events_from_before_the_script_are_not_told_without_consent(
     page: Page, pages: PageServer, arrivals: Arrivals, answer: str

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from collector.declared import MAX_GOALS, MAX_PROPERTIES, Declared, Goal
+from collector.declared import MAX_GOALS, MAX_PROPERTIES, Declared, Experiment, Funnel, Goal
 from tests.collector.collecting import Collector, running
 from tests.collector.test_settings import faults_of, read, site
 
@@ -50,6 +50,31 @@ def test_what_is_declared_arrives(tmp_path: Path) -> None:
     assert made.dimensions == ("prop:plan", "prop:author", "goal")
 
 
+def test_funnels_and_experiments_arrive(tmp_path: Path) -> None:
+    made = declared(
+        tmp_path,
+        """[[site.goal]]
+        name = "sign-up"
+        event = "signup"
+        [[site.funnel]]
+        name = "buy"
+        steps = ["/cart", "sign-up", "/shop/*/thanks"]
+        [[site.experiment]]
+        name = "button"
+        variants = ["blue", "green"]
+        """,
+    )
+    steps = (
+        Goal("/cart", page="/cart"),
+        Goal("sign-up", event="signup"),
+        Goal("/shop/*/thanks", page="/shop/*/thanks"),
+    )
+    assert made.funnels == (Funnel("buy", steps),)
+    assert made.experiments == (Experiment("button", ("blue", "green")),)
+    assert made.variants == {"button/blue", "button/green"}
+    assert made.dimensions == ("goal", "funnel", "variant", "variant_goal")
+
+
 def test_the_environment_declares_too(tmp_path: Path) -> None:
     settings = read(
         tmp_path,
@@ -61,6 +86,8 @@ def test_the_environment_declares_too(tmp_path: Path) -> None:
 
 
 GOAL = "[[site.goal]]\nname = 'a'\n"
+FUNNEL = "[[site.funnel]]\nname = 'a'\n"
+TRIAL = "[[site.experiment]]\nname = 'a'\n"
 EVENT = GOAL + "event = 'signup'\n"
 
 
@@ -84,6 +111,15 @@ EVENT = GOAL + "event = 'signup'\n"
         ("properties = ['plan']\n" + EVENT + "property = 'plan'", "goal[1]: must have property and value together"),
         ("properties = ['plan']\n" + EVENT + "value = 'pro'", "goal[1]: must have property and value together"),
         (EVENT + EVENT, "site[example.com].goal: two have one name"),
+        (FUNNEL + "steps = ['/a']", "site[example.com].funnel[1].steps: must be 2 to 8"),
+        (FUNNEL + f"steps = {['/a'] * 9}", "site[example.com].funnel[1].steps: must be 2 to 8"),
+        (FUNNEL + "steps = ['/a', 'b']", "site[example.com].funnel[1].steps, entry 2: must be the name of a goal"),
+        (FUNNEL + "goals = ['/a', '/b']", "site[example.com].funnel[1].goals: no such setting"),
+        (2 * (FUNNEL + "steps = ['/a', '/b']\n"), "site[example.com].funnel: two have one name"),
+        (TRIAL + "variants = ['a']", "site[example.com].experiment[1].variants: must be 2 to 10"),
+        (TRIAL + "variants = ['a', 'a']", "site[example.com].experiment[1].variants: two have one name"),
+        (TRIAL + "variants = ['a', 'b,c']", "site[example.com].experiment[1].variants, entry 2: must be 1 to 40"),
+        (2 * (TRIAL + "variants = ['a', 'b']\n"), "site[example.com].experiment: two have one name"),
         (EVENT + "colour = 'red'", "site[example.com].goal[1].colour: no such setting"),
     ],
 )
@@ -105,7 +141,9 @@ def test_as_many_as_stated_can_be_declared_and_not_one_more(tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    sites = '[[site]]\ndomain = "example.com"\nproperties = ["plan", "author"]\n[[site]]\ndomain = "example.org"\n'
+    sites = '[[site]]\ndomain = "example.com"\nproperties = ["plan", "author"]\n'
+    sites += '[[site.experiment]]\nname = "button"\nvariants = ["blue", "green"]\n'
+    sites += '[[site.experiment]]\nname = "price"\nvariants = ["low", "high"]\n[[site]]\ndomain = "example.org"\n'
     with running(Collector(tmp_path_factory.mktemp("declared"), sites=sites)) as collector:
         yield collector
 
@@ -129,3 +167,30 @@ def test_of_engagement_and_breakage_no_property_is_kept(collector: Collector) ->
     assert stored(collector, "example.com", n="404", p={"plan": "pro"})["properties"] == {}
     kept = stored(collector, "example.com", n="vitals", b={"lcp": "good"}, p={"plan": "pro"})
     assert kept["properties"] == {"lcp": "good"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "variant"),
+    [
+        ({"x": "button/green"}, "button/green"),
+        ({"x": "price/low, button/blue,button/red,Bob Smith"}, "price/low,button/blue"),
+        ({"x": "green"}, ""),
+        ({"x": None}, ""),
+        ({"p": {"button": "green", "price": "free"}}, "button/green"),
+        ({"x": "price/high", "p": {"button": "blue", "price": "high"}}, "price/high,button/blue"),
+        ({"n": "signup", "x": "button/green"}, "button/green"),
+        ({"n": "engagement", "e": 5, "x": "button/green"}, ""),
+    ],
+)
+def test_of_variants_only_declared_ones_are_kept(collector: Collector, fields: dict[str, object], variant: str) -> None:
+    kept = stored(collector, "example.com", **{"n": "pageview", **fields})
+    assert kept.get("variant", "") == variant
+    assert SECRET not in str(kept)
+    assert "variant" not in stored(collector, "example.org", **{"n": "pageview", **fields})
+
+
+@pytest.mark.parametrize("value", [7, ["button/green"], "x" * 1_025])
+def test_a_variant_is_a_text_within_its_bound(collector: Collector, value: object) -> None:
+    answer = collector.event({"u": "https://example.com/", "d": "example.com", "n": "pageview", "x": value})
+    assert answer.status == 400
+    assert b"x: " in answer.body

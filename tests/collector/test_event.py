@@ -11,9 +11,9 @@ from collector.event import Event
 STORABLE = {
     *("day", "timezone", "site", "at", "kind", "name", "engaged_ms", "scroll", "generation", "visitor", "network"),
     *("hostname", "path", "source", "channel", "campaign", "country", "browser", "browser_version", "os", "os_version"),
-    *("device", "screen", "language", "properties", "loyalty", "network_operator"),
+    *("device", "screen", "language", "properties", "variant", "loyalty", "network_operator"),
 }
-RARE = {"loyalty", "network_operator"}
+RARE = {"variant", "loyalty", "network_operator"}
 
 
 def event() -> Event:
@@ -33,7 +33,7 @@ def test_a_line_has_the_fields_and_nothing_else() -> None:
 
 def test_a_line_has_what_few_sites_switch_on_only_where_it_is_there() -> None:
     told = event()
-    told.loyalty, told.network_operator = "week", "Example Net"
+    told.loyalty, told.network_operator, told.variant = "week", "Example Net", "button/green"
     assert orjson.loads(told.line()).keys() == STORABLE
     assert event().loyalty == event().network_operator == ""
 

@@ -78,6 +78,16 @@ domain = "aiming.example"
 name = "Sign-up"
 event = "signup"
 [[site]]
+domain = "walked.example"
+[[site.funnel]]
+name = "buy"
+steps = ["/cart", "/thanks"]
+[[site]]
+domain = "trying.example"
+[[site.experiment]]
+name = "button"
+variants = ["blue", "green"]
+[[site]]
 domain = "reported.example"
 [[site.ingest_tokens]]
 name = "server"
@@ -180,6 +190,8 @@ DETAILED = {
     "declared.properties": ["plan", "author"],
     "trends.dimensions": [*FIXED, "prop:plan", "prop:author"],
 }
+WALKED = {"declared.funnels": ["buy"], "trends.dimensions": [*FIXED, "funnel"]}
+TRYING = {"declared.experiments": ["button"], "trends.dimensions": [*FIXED, "variant"]}
 AIMING = {"declared.goals": ["Sign-up"], "trends.dimensions": [*FIXED, "goal"]}
 
 
@@ -225,6 +237,9 @@ AIMING = {"declared.goals": ["Sign-up"], "trends.dimensions": [*FIXED, "goal"]}
         ("loyal.example", LOYAL, "With your consent it keeps the day of your last visit, which stays there."),
         ("detailed.example", DETAILED, "page views and events, by name: plan, author."),
         ("aiming.example", AIMING, "reach a goal that the site has set. Its goals: Sign-up."),
+        ("walked.example", WALKED, "one after the other. Its paths: buy."),
+        ("trying.example", TRYING, "reach a goal. Its experiments: button."),
+        ("trying.example", TRYING, "Which of several variants of a page the site showed."),
         ("loyal.example", LOYAL, "With the first page view of a day, one word of four from your browser"),
     ],
 )

@@ -25,6 +25,12 @@ properties = ["plan"]
 [[site.goal]]
 name = "Sign-up"
 event = "signup"
+[[site.funnel]]
+name = "Buy"
+steps = ["/cart", "/form", "Sign-up"]
+[[site.experiment]]
+name = "button"
+variants = ["blue", "green"]
 [[site]]
 domain = "other.example"
 [[site]]

@@ -68,6 +68,35 @@ def test_goals_are_told_with_the_range_that_rounding_leaves_of_the_days_that_sho
     assert told["rates"] == {"Sign-up": {"percent": 25, "at_least": 23, "at_most": 33}}
 
 
+def test_a_funnel_is_told_step_by_step_as_parts_of_the_first(installation: Installation, sealer: Sealer) -> None:
+    steps = [("example.com", "funnel", "Buy", f"Buy/{step}", number) for step, number in ((1, 100), (2, 50))]
+    sealer.seal(BEFORE, [("example.com", 24, 24, 300)], steps[:1])
+    sealer.seal(YESTERDAY, [("example.com", 24, 24, 300)], steps)
+    text = installation.text(f"{PATH}?from=2026-03-29&to=2026-03-30")
+    assert "Funnel: Buy Visitors Visits 1. /cart Visitors: 200 Visits: 200" in text
+    assert "2. /form 46% to 58% of the first step Visitors: 50 Visits: 50" in text
+    assert "3. Sign-up" not in text
+
+
+def test_an_experiment_is_told_with_intervals_of_the_days_on_which_every_variant_shows(
+    installation: Installation, sealer: Sealer
+) -> None:
+    variants = [("example.com", "variant", "button", f"button/{name}", 500) for name in ("blue", "green")]
+    blue = ("example.com", "variant_goal", "button/blue", "Sign-up", 50)
+    green = ("example.com", "variant_goal", "button/green", "Sign-up", 100)
+    sealer.seal(BEFORE, [("example.com", 24, 24, 2_000)], [*variants, green])
+    sealer.seal(YESTERDAY, [("example.com", 24, 24, 2_000)], [*variants, blue, green])
+    text = installation.text(f"{PATH}?from=2026-03-29&to=2026-03-30")
+    assert "Experiment: button Visitors blue Visitors: 1,000 green Visitors: 1,000" in text
+    assert "Sign-up: blue 7% to 14% of visitors Visitors: 50" in text
+    assert "Sign-up: green 16% to 25% of visitors; against blue +4 to +16 points Visitors: 100" in text
+    told = installation.get("/api/stats?site=example.com&from=2026-03-29&to=2026-03-30&dimension=variant_goal")[1]
+    assert [(each["variant"], each["visitors"], each["reached"]) for each in told["results"]] == [  # type: ignore[attr-defined]
+        ("blue", 500, 50),
+        ("green", 500, 100),
+    ]
+
+
 def test_pages_and_json_tell_the_same(installation: Installation, sealer: Sealer) -> None:
     for day, number in ((BEFORE, 40), (YESTERDAY, 65)):
         sealer.seal(day, [("example.com", 24, 24, number)], [("example.com", "source", "search", "Kagi", number)])
