@@ -35,6 +35,21 @@ grace_minutes = 0.1
 [[site]]
 domain = "{site}"
 timezone = "{timezone}"
+properties = ["tea"]
+
+[[site.goal]]
+name = "Purchase"
+event = "purchase"
+[[site.goal]]
+name = "Brewing guide"
+event = "File Download"
+[[site.goal]]
+name = "Journal read"
+page = "/journal/*"
+
+[[site.funnel]]
+name = "Checkout"
+steps = ["/teas/*", "/cart", "Purchase"]
 """
 
 

@@ -9,6 +9,7 @@ succeed there, or it proves nothing. The map, in the order in which an attack us
 - `crowds`: simulated sites from 3 to 500,000 visitors a day, made in numpy. `oracle`: the truth about them, counted
   without any of the product's SQL. (`tests/aggregator/simulate.py` is the older oracle, in plain Python; a test holds
   the two together.)
+- `nested`: goals and a funnel that these sites declare, and which group holds which.
 - `system`: what an attacker can write down about a sealed day, as linear inequalities; `p06_subtraction` solves them.
 - `p03_linking_back` to `p14_egress`, and `held_by_tests` for the promises whose attack is a test elsewhere.
 - `peers`: the same attacks on small models of what others retain. `usefulness`: what the promises cost.

@@ -23,6 +23,7 @@ from aggregator.endpoint import Announced, Endpoint, Fixed
 from aggregator.migrate import migrate
 from aggregator.store import Store
 from collector import days
+from collector.declared import Declared
 from tests.aggregator.front_process import FrontProcess
 from tests.aggregator.simulate import Row, insert
 from tests.attacks.crowds import OpenDay, words
@@ -50,6 +51,7 @@ SELECT {{day:Date}}, {{timezone:String}}, sites[staged.site + 1], fromUnixTimest
     devices[staged.look + 1], screens[staged.screen + 1], languages[staged.language + 1], staged.engaged_ms
 FROM staged
 """
+NOTHING = Declared()
 Key = tuple[str, str, str]
 Numbers = tuple[int, ...]
 
@@ -102,12 +104,27 @@ class Scene:
         insert(self.store, rows, batch)
 
     def seal(
-        self, sites: Mapping[str, int], weakening: Weakening | None = None, *, exact: bool = False, day: date = DAY
+        self,
+        sites: Mapping[str, int],
+        weakening: Weakening | None = None,
+        *,
+        exact: bool = False,
+        day: date = DAY,
+        declared: Declared = NOTHING,
     ) -> int:
-        """Seals `day` for sites with their k by a build, commits, and empties the open day; returns the seal's id."""
+        """Seals `day` for sites with their k by a build, commits, and empties the open day; returns the seal's id. Of
+        what is `declared`, goals and funnels of these count."""
         self.seals += 1
         rules = [[site, k, exact] for site, k in sites.items()]
-        told = self.build(weakening).ask("seal", day=day.isoformat(), timezone=BERLIN, seal=self.seals, sites=rules)
+        told = self.build(weakening).ask(
+            "seal",
+            day=day.isoformat(),
+            timezone=BERLIN,
+            seal=self.seals,
+            sites=rules,
+            goals=[[goal.name, goal.event, goal.page] for goal in declared.goals],
+            funnels=[[funnel.name, [step.name for step in funnel.steps]] for funnel in declared.funnels],
+        )
         self.commit(self.seals, told["events"], min(sites.values()), day)
         return self.seals
 

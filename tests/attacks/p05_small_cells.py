@@ -16,6 +16,7 @@ from functools import cache
 import numpy as np
 
 from aggregator.dimensions import DIMENSIONS, OTHER
+from tests.attacks import nested
 from tests.attacks.crowds import Crowd, Integers, OpenDay, open_day, words
 from tests.attacks.laboratory import BERLIN, DAY, Key, Laboratory, Numbers, Outputs, Scene
 from tests.attacks.oracle import Counted, Flags, Tally, counted
@@ -35,13 +36,15 @@ class Found:
     below_k: int = 0
     wrong: int = 0
 
-    def add(self, shown: Sequence[Numbers], tally: Tally, k: Integers) -> None:
+    def add(self, shown: Sequence[Numbers], tally: Tally, k: Integers, measures: int = 6) -> None:
+        """Of groups that overlap the first two `measures` are shown, and the others are 0."""
         published = np.array(shown, np.int64).reshape(-1, 6)
-        allowed = tally.allowed(k)
+        allowed, expected = tally.allowed(k), tally.published(k)
+        expected[:, measures:] = 0
         self.rows += len(published)
         self.numbers += published.size
         self.below_k += int(((published > 0) & (allowed == 0) & ~_is_rounded_off(tally, allowed)).sum())
-        self.wrong += int((published != tally.published(k)).sum())
+        self.wrong += int((published != expected).sum())
 
 
 def _is_rounded_off(tally: Tally, allowed: Integers) -> Flags:
@@ -94,7 +97,7 @@ def crowds_of(rows_wanted: int, seed: int = 1) -> list[list[Crowd]]:
 
 def _look(scene: Scene, opened: OpenDay, found: Found, weakening: Weakening | None = None) -> None:
     scene.fill(opened)
-    scene.seal({crowd.site: crowd.k for crowd in opened.crowds}, weakening)
+    scene.seal({crowd.site: crowd.k for crowd in opened.crowds}, weakening, declared=nested.DECLARED)
     truth = counted(opened.rows)
     outputs = scene.outputs()
     ks = {crowd.site: crowd.k for crowd in opened.crowds}
@@ -109,6 +112,7 @@ def _look(scene: Scene, opened: OpenDay, found: Found, weakening: Weakening | No
             groups = _groups(truth, dimension.name, [(place, key) for place, key, _, _ in shown], len(opened.crowds))
             tally = truth.group(groups, len(shown))
             found.add([numbers for _, _, numbers, _ in shown], tally, np.array([k for *_, k in shown]))
+    _look_at_nested(opened, truth, outputs, found)
     _look_at_hours(opened, truth, outputs, found)
 
 
@@ -137,6 +141,20 @@ def _codes(dimension: str) -> tuple[dict[tuple[str, str], list[int]], dict[str, 
         of_cell[parent, value].append(code)
         of_parent[parent].append(code)
     return of_cell, of_parent
+
+
+def _look_at_nested(opened: OpenDay, truth: Counted, outputs: Mapping[str, Outputs], found: Found) -> None:
+    for key, is_counted in nested.rows_of(truth).items():
+        shown = [
+            (place, numbers, crowd.k)
+            for place, crowd in enumerate(opened.crowds)
+            if (numbers := outputs.get(crowd.site, Outputs({}, {})).values.get(key)) is not None
+        ]
+        table = np.full(len(opened.crowds), -1)
+        table[[place for place, _, _ in shown]] = np.arange(len(shown))
+        if shown:
+            tally = truth.group(np.where(is_counted, table[truth.rows["site"]], -1), len(shown))
+            found.add([numbers for _, numbers, _ in shown], tally, np.array([k for *_, k in shown]), nested.SHOWN)
 
 
 def _look_at_hours(opened: OpenDay, truth: Counted, outputs: Mapping[str, Outputs], found: Found) -> None:

@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tests.attacks import nested
 from tests.attacks.crowds import Crowd, open_day, words
-from tests.attacks.laboratory import BERLIN, DAY, Laboratory, Outputs, Scene
+from tests.attacks.laboratory import BERLIN, DAY, Key, Laboratory, Outputs, Scene
 from tests.attacks.oracle import Counted, counted
 from tests.attacks.system import MEASURES, Hidden, Reading, System, system_of
 from tests.attacks.verdict import Count, Verdict
@@ -127,7 +128,7 @@ def look(
     found = Found()
     opened = open_day(DAY, BERLIN, crowds)
     scene.fill(opened)
-    scene.seal({crowd.site: crowd.k for crowd in crowds}, weakening, exact=exact)
+    scene.seal({crowd.site: crowd.k for crowd in crowds}, weakening, exact=exact, declared=nested.DECLARED)
     outputs = scene.outputs()
     scene.forget_trends()
     for place, crowd in enumerate(crowds):
@@ -177,8 +178,13 @@ class _Truth:
     def __init__(self, counted_rows: Counted) -> None:
         self._counted = counted_rows
         self._known: dict[tuple[str, str], tuple[int, ...]] = {}
+        self._of_nested: dict[Key | None, tuple[int, ...]] = {}
+        self._rows = nested.rows_of(counted_rows)
 
     def of(self, hidden: Hidden) -> int:
+        if hidden.nested:
+            whole, *parts = (self._of_group(key)[hidden.measure] for key in hidden.nested)
+            return whole - sum(parts)
         key = (hidden.dimension, hidden.name)
         if key not in self._known:
             self._known[key] = self._numbers(hidden.dimension, hidden.holds)
@@ -192,3 +198,13 @@ class _Truth:
             codes = self._counted.codes(dimension)
             groups = np.where(codes >= 0, np.array(within)[codes], -1)
         return tuple(int(number) for number in self._counted.group(groups, 1).numbers()[0])
+
+    def _of_group(self, key: Key | None) -> tuple[int, ...]:
+        if key not in self._of_nested:
+            if key is None or key in self._rows:
+                is_counted = np.ones(len(self._counted.rows), bool) if key is None else self._rows[key]
+                tally = self._counted.group(np.where(is_counted, 0, -1), 1)
+                self._of_nested[key] = tuple(int(number) for number in tally.numbers()[0])
+            else:
+                self._of_nested[key] = self._numbers(key[0], lambda parent, value: (parent, value) == key[1:])
+        return self._of_nested[key]

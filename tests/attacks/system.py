@@ -6,6 +6,7 @@ bounds its variable. The rest are identities that every reader of design.md know
 - shown cells, rests and what is hidden add up to the total: views, events, bounces and visits in each dimension that
   divides them; visitors in those that do not change during a visitor's day;
 - a browser is the sum of its versions, a system of its own; what is folded adds up to the rest it is folded into;
+- a group within another has no more visitors than it, and no more visits beyond the first of each visitor;
 - hours tile the day: views, events and bounces add up; visitors and visits are at most the day's, together at least;
 - within any group, shown or hidden: visitors <= visits <= views + events, bounces <= visits and <= views;
 - a shown group is of k networks, so of at least k visitors.
@@ -25,6 +26,7 @@ from scipy.optimize import linprog
 from scipy.sparse import csr_array
 
 from aggregator.dimensions import DIMENSIONS, OTHER
+from tests.attacks import nested
 from tests.attacks.laboratory import Key, Numbers, Outputs
 
 Reading = Literal["components", "floored", "nearest", "exact"]
@@ -60,6 +62,8 @@ class Hidden:
     dimension: str
     name: str
     holds: Callable[[str, str], bool]
+    # Of groups within groups: (whole,) for a group itself, (whole, part) for what of it is not in a part; None is all.
+    nested: tuple[Key | None, ...] = ()
 
 
 @dataclass
@@ -81,6 +85,10 @@ class System:
         group = tuple(self._variable(0, UNBOUNDED) for _ in ALL)
         self._relate(group)
         return group
+
+    def nothing(self) -> int:
+        """A variable that is 0."""
+        return self._variable(0, 0)
 
     def shown(self, numbers: Numbers, dimension: str = "") -> Group:
         """A group with its published numbers; a measure shown as 0 may be hidden."""
@@ -201,6 +209,7 @@ def system_of(outputs: Outputs, k: int, reading: Reading) -> System:
         holds = _is_cell(outputs, key)
         _hidden_measures(system, key[0], f"{key[1]} {key[2]}", group, outputs.values[key], holds)
     _add_hours(system, outputs, total)
+    _add_nested(system, groups, total)
     return system
 
 
@@ -317,3 +326,27 @@ def _add_hours(system: System, outputs: Outputs, total: Group) -> None:
         system.add({**{group[measure]: 1 for group in spans}, total[measure]: -1}, 0, UNBOUNDED)
         for group in spans:
             system.add({group[measure]: 1, total[measure]: -1}, -UNBOUNDED, 0)
+
+
+def _add_nested(system: System, groups: Mapping[Key, Group], total: Group) -> None:
+    """Goals, steps of a funnel, what is in them; hidden are the small ones, and what a whole has beside a part."""
+    known: dict[Key | None, Group] = {None: total}
+    known |= dict(groups.items())
+    for part, whole in nested.chains(groups):
+        for key in (part, whole):
+            if key not in known:
+                known[key] = system.unknown()
+                _hide_nested(system, known[key], "small", (key,))
+        small, large = known[part], known[whole]
+        beside = system.unknown()
+        for measure in (VISITORS, VISITS):
+            system.add_up([small[measure], beside[measure]], large[measure])
+        if part[0] == "event":
+            system.add_up([beside[VISITS]], system.nothing())
+        else:
+            _hide_nested(system, beside, f"{whole} without {part}", (whole, part))
+
+
+def _hide_nested(system: System, group: Group, name: str, of: tuple[Key | None, ...]) -> None:
+    for measure in (VISITORS, VISITS):
+        system.hidden.append(Hidden(group[measure], measure, "nested", name, lambda _parent, _value: False, of))

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from aggregator.coverage import HourlyCoverage
+from aggregator.declared_dimensions import declared_dimensions, matching
 from aggregator.destroy import drop, vanished
+from aggregator.dimensions import DIMENSIONS
 from aggregator.endpoint import Endpoint, Fixed
 from aggregator.guard import ClockGuard
 from aggregator.live import LiveView
@@ -26,6 +28,7 @@ from aggregator.sites import remove
 from aggregator.store import Store
 from collector.address import truncate
 from collector.clock import SystemClock
+from collector.declared import Declared, Funnel, Goal
 from collector.keys import Keys
 from collector.settings import Settings, SettingsError, load
 
@@ -56,9 +59,14 @@ class Worker:
         self._coverage = HourlyCoverage(self._store)
 
     def seal(self, request: Request) -> object:
-        """Rolls a day up under the seal that the request names; `sites` are [domain, k, exact]."""
+        """Rolls a day up under the seal that the request names; `sites` are [domain, k, exact], all of which declare
+        `goals` [[name, event, page], ...] and `funnels` [[name, names of goals], ...]."""
         day = date.fromisoformat(request["day"])
-        rules = {site: SiteRules(k, exact, date(2149, 6, 6)) for site, k, exact in request["sites"]}
+        goals = {name: Goal(name, event=event, page=page) for name, event, page in request["goals"]}
+        funnels = tuple(Funnel(name, tuple(goals[step] for step in steps)) for name, steps in request["funnels"])
+        declared = Declared(goals=tuple(goals.values()), funnels=funnels)
+        by = (*DIMENSIONS, *declared_dimensions(declared)), matching(declared)
+        rules = {site: SiteRules(k, exact, date(2149, 6, 6), *by) for site, k, exact in request["sites"]}
         period = Period(day, request["timezone"])
         reading = read(self._store, period, rules.__getitem__, max(rule.k for rule in rules.values()))
         write(self._store, period, request["seal"], reading, rules.__getitem__)
