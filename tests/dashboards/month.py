@@ -100,6 +100,20 @@ LISTS: Mapping[str, Shares] = {
         ("", "(unknown)"): 0.03,
     },
     "language": {("", "de"): 0.56, ("", "en"): 0.24, ("", "fr"): 0.07, ("", "ja"): 0.05, ("", "ar"): 0.03},
+    "goal": {("", "Purchase"): 0.04, ("", "Journal read"): 0.16, ("", "Account with a newsletter"): 0.02},
+    "funnel": {("Checkout", "Checkout/1"): 0.5, ("Checkout", "Checkout/2"): 0.14, ("Checkout", "Checkout/3"): 0.04},
+    "variant": {("button", "button/green"): 0.33, ("button", "button/gold with a rim"): 0.34},
+    "variant_goal": {
+        ("button/green", "Journal read"): 0.05,
+        ("button/gold with a rim", "Journal read"): 0.07,
+        ("button/green", "Purchase"): 0.02,
+        ("button/gold with a rim", "Purchase"): 0.022,
+    },
+    "prop:tea": {
+        ("Add to basket", "First Flush Darjeeling"): 0.05,
+        ("Add to basket", "Genmaicha"): 0.04,
+        ("Add to basket", "(other)"): 0.03,
+    },
     "event": {("", "Add to basket"): 0.13, ("", "Purchase"): 0.04, ("", "Newsletter"): 0.02},
 }
 REQUESTS = {

@@ -28,6 +28,22 @@ CONFIG = f"""
 [[site]]
 domain = "{SHOP}"
 timezone = "{TIMEZONE}"
+properties = ["tea"]
+[[site.goal]]
+name = "Purchase"
+event = "Purchase"
+[[site.goal]]
+name = "Journal read"
+page = "/journal/*"
+[[site.goal]]
+name = "Account with a newsletter"
+event = "Newsletter"
+[[site.funnel]]
+name = "Checkout"
+steps = ["/tea/*", "/basket", "Purchase"]
+[[site.experiment]]
+name = "button"
+variants = ["green", "gold with a rim"]
 [[site]]
 domain = "{QUIET}"
 timezone = "{TIMEZONE}"
