@@ -62,12 +62,15 @@ def _directory(column: str) -> str:
     return rf"replaceRegexpOne(splitByChar('?', {column})[1], '[^/]*/?$', '')"
 
 
+# Of a page in percent, as `deepest` counts its quarters.
+_SCROLL = "['', '0-25', '25-50', '50-75', '75-100'][deepest + 1]"
 _SLOW = "if(name = 'vitals' AND has(mapValues(properties), 'poor'), path, '')"
 
 DIMENSIONS = (
     Dimension("page", "path", _directory("path"), ("view", "leave"), one_of="view"),
     Dimension("entry", "entry_page", _directory("entry_page"), one_of="visit"),
     Dimension("exit", "exit_page", _directory("exit_page"), one_of="visit", is_live=False),
+    Dimension("scroll", _SCROLL, one_of="visit", is_partial=True, is_live=False),
     Dimension("channel", _known("channel", "direct"), one_of="visit"),
     Dimension("source", _known("source", "(direct)"), _known("channel", "direct"), one_of="visit", within="channel"),
     Dimension("campaign", "campaign", one_of="visit", is_partial=True),

@@ -56,6 +56,7 @@ KINDS = {
     "page": _Kind(marked("Pages"), (("visitors", marked("Visitors")), ("views", marked("Views")))),
     "entry": _Kind(marked("Entry pages"), (("visits", marked("Visits")),)),
     "exit": _Kind(marked("Exit pages"), (("visits", marked("Visits")),)),
+    "scroll": _Kind(marked("Scrolled to"), (("visits", marked("Visits")),)),
     "channel": _Kind(marked("Channels")),
     "source": _Kind(marked("Sources")),
     "country": _Kind(marked("Countries")),
@@ -107,6 +108,12 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         "md": marked("768 to 991 px"),
         "lg": marked("992 to 1439 px"),
         "xl": marked("1440 px and wider"),
+    },
+    "scroll": {
+        "0-25": marked("The first quarter of a page"),
+        "25-50": marked("The second quarter"),
+        "50-75": marked("The third quarter"),
+        "75-100": marked("The end of a page"),
     },
     "channel": {
         "direct": marked("Direct"),

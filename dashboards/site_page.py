@@ -136,6 +136,8 @@ def _tiles(words: Words, answer: Stats) -> tuple[Tile, ...]:
         Tile(words.say(marked("Visits")), words.number(total.visits), ""),
         Tile(words.say(marked("Page views")), words.number(total.views), ""),
     ]
+    if total.views and total.visits:
+        tiles.append(Tile(words.say(marked("Views a visit")), words.number(round(total.views / total.visits, 1)), ""))
     bounces, visits = _shown_bounces(answer.days)
     if bounces:
         tiles.append(Tile(words.say(marked("Bounce rate")), words.percent(bounces / visits), ""))

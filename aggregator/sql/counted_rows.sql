@@ -3,7 +3,7 @@
 -- 10 errors, 2 sources; 30 minutes of engagement a visit. A row over a bound is `bounded`; what is not `used` is read, no more.
 -- `arrival` is the order in which rows were received; at `grown_at` the visit ceased to be a bounce (one view, no event).
 -- Every window but the last looks back only, so that what is said of a row does not change with the rows after it; but
--- `exit_page` does.
+-- `exit_page` and `deepest` do: the deepest quarter of a page that the visit scrolled to, 1 to 4, or 0 where none was told.
 -- All windows have one partition and one order, hence one sort, which is what this costs: a visit is told by what was so
 -- far less what was when it opened. `actor`, a number, comes first, and sets are of hashes: 1,000,000 rows of 100,000
 -- visitors take 3.2 s of processor time; with windows of a visit's own they took 4.9 s.
@@ -12,6 +12,7 @@ SELECT
     entry.1 AS source, entry.2 AS channel, entry.3 AS campaign, entry.4 AS entry_page,
     -- The last page of a visit is known when the next one opens, or at the end of the day.
     if(visit_number <= length(exits), exits[visit_number], last_page) AS exit_page,
+    arrayMax(arrayPushBack(arrayMap(one -> one.2, arrayFilter(one -> one.1 = visit_number, quarters)), 0)) AS deepest,
     country, browser, browser_version, os, os_version, device, screen, language, network_operator, loyalty, variant, properties,
     visitor + visit_number AS visit,
     -- The visit's own growth: the last so far, or, of a visit that has not grown yet, the one after.
@@ -29,7 +30,8 @@ FROM
         groupArrayIf(50)(visit_number, grows) OVER always AS grown_visits,
         groupArrayIf(50)(arrival, grows) OVER always AS growths,
         groupArrayIf(50)(page_before, opens AND visit_number > 1) OVER always AS exits,
-        anyLast(page_so_far) OVER always AS last_page
+        anyLast(page_so_far) OVER always AS last_page,
+        groupUniqArrayIf(200)((visit_number, intDiv(scroll + 24, 25)), scroll > 0 AND NOT over_bound) OVER always AS quarters
     FROM
     (
         SELECT *,

@@ -43,7 +43,7 @@ OPEN_DAY = (
     Kept("variant", ("variant",), "groups"),
     Kept("loyalty", ("loyalty",), "groups", ("loyalty",)),
     Kept("attention", ("engaged_ms",), "groups"),
-    Kept("scroll", ("scroll",), "destroyed"),
+    Kept("scroll", ("scroll",), "groups", ("scroll",)),
     Kept("delivery", ("batch", "position"), "destroyed"),
 )
 

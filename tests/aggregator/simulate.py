@@ -53,6 +53,7 @@ class Row:
     loyalty: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
     engaged_ms: int = 0
+    scroll: int = 0
     inserted: int | None = None
     batch: int = 1
     position: int = 0
@@ -121,7 +122,9 @@ class Crowd:
                 rows.append(replace(page, at_ms=at_ms))
                 if rng.random() < 0.6:
                     engaged_ms = rng.randrange(0, 2_400_000 if rng.random() < 0.02 else 90_000)
-                    rows.append(replace(page, at_ms=at_ms + 20_000, kind="leave", engaged_ms=engaged_ms))
+                    leave = replace(page, at_ms=at_ms + 20_000, kind="leave", engaged_ms=engaged_ms)
+                    # Not drawn, so that what is drawn after it stays as it was.
+                    rows.append(replace(leave, scroll=at_ms // 1000 % 5 * 25))
                 if rng.random() < 0.08:
                     name = self._zipf(("signup", "download", "play", OTHER, "rare"))
                     rows.append(replace(page, at_ms=at_ms + 10_000, kind="event", name=name))
@@ -164,6 +167,7 @@ class Counted:
     exit: str
     bounced: bool
     engaged_ms: int
+    scrolled: int = 0
 
 
 @dataclass(frozen=True)
@@ -239,7 +243,10 @@ def _of_person(rows: list[Row]) -> tuple[list[Counted], int]:
         over += bound
         if number and not bound and row.kind != "error":
             used.append((number, row))
-    return [_counted(number, row, visits[number]) for number, row in used], over
+    deepest = {
+        number: max((row.scroll for row in of_one if row.path in pages), default=0) for number, of_one in visits.items()
+    }
+    return [replace(_counted(number, row, visits[number]), scrolled=deepest[number]) for number, row in used], over
 
 
 def _origin_of(row: Row) -> tuple[str, str, str]:
@@ -349,6 +356,7 @@ def _cells_of(one: Counted) -> list[tuple[str, str, str]]:
         ("page", directory(row.path), row.path if row.kind in ("view", "leave") else ""),
         ("entry", directory(one.entry), one.entry),
         ("exit", directory(one.exit), one.exit),
+        ("scroll", "", ("", "0-25", "25-50", "50-75", "75-100")[-(-one.scrolled // 25)]),
         ("channel", "", channel or "direct"),
         ("source", channel or "direct", source or "(direct)"),
         ("campaign", "", campaign),

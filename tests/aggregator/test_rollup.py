@@ -279,6 +279,25 @@ def test_a_visit_enters_by_its_first_page_and_leaves_by_the_last_where_something
     assert of["entry", "/", "/first"]["views"] == 10
 
 
+def test_a_visit_scrolled_to_the_deepest_quarter_that_any_of_its_pages_told(store: Store) -> None:
+    hour, rows = 3_600_000, []
+    for number in range(5):
+        rows += [person(number, path="/a"), person(number, path="/b", at_ms=START_MS + 60_000 + number)]
+        for place, scroll in enumerate((25, 51, 30)):
+            leave = {"kind": "leave", "path": "/a", "scroll": scroll}
+            rows.append(person(number, at_ms=START_MS + 70_000 + place * 1000 + number, **leave))
+        rows += [
+            person(number, path="/b", at_ms=START_MS + hour + number),
+            person(number, path="/b", kind="leave", scroll=100, at_ms=START_MS + hour + 9_000 + number),
+            person(number, path="/b", at_ms=START_MS + 2 * hour + number),
+            person(number, path="/never seen", kind="leave", scroll=20, at_ms=START_MS + 2 * hour + 9_000 + number),
+        ]
+    roll_up(store, rows, rules(1, exact=True))
+    of = breakdown(store, "example.com")
+    visits = {key[2]: (shown["visits"], shown["views"]) for key, shown in of.items() if key[0] == "scroll"}
+    assert visits == {"50-75": (5, 10), "75-100": (5, 5)}
+
+
 def test_breakage_is_told_in_cells_of_its_own_and_changes_no_visit(store: Store) -> None:
     seconds = 1000
     rows = people(5, path="/shop")

@@ -45,6 +45,7 @@ ROW = np.dtype(
         ("screen", "u1"),
         ("language", "u1"),
         ("engaged_ms", "<u4"),
+        ("scroll", "u1"),
         ("position", "<u4"),
     ]
 )
@@ -92,6 +93,8 @@ class Words:
             return [(channel or "direct", source or "(direct)") for source, channel in self.origins]
         if dimension == "channel":
             return [("", channel or "direct") for _, channel in self.origins]
+        if dimension == "scroll":
+            return [("", quarter) for quarter in ("", "0-25", "25-50", "50-75", "75-100")]
         plain = {
             "campaign": self.campaigns,
             "event": self.names,
@@ -182,6 +185,8 @@ def _rows_of(crowd: Crowd, place: int, start: int, end: int) -> Rows:
     leaves["engaged_ms"] = np.where(
         rng.random(len(leaves)) < 0.02, rng.integers(0, 2_400_000, len(leaves)), rng.integers(0, 90_000, len(leaves))
     )
+    # Not drawn, so that what is drawn after it stays as it was. Many say nothing of it.
+    leaves["scroll"] = leaves["engaged_ms"] % 9 // 2 * 25
     events = views[rng.random(len(views)) < 0.08].copy()
     events["kind"], events["at"] = EVENT, events["at"] + 10_000
     events["name"] = 1 + _zipf(rng, len(words().names) - 1, len(events))

@@ -36,11 +36,12 @@ MEASURES = "visitors, visits, views, events, bounces, engaged_s"
 STAGED = (
     "site UInt16, at Int64, generation UInt64, visitor UInt64, network UInt64, kind UInt8, name UInt8, path UInt32,"
     " origin UInt8, campaign UInt16, country UInt8, look UInt16, screen UInt8, language UInt8, engaged_ms UInt32,"
-    " position UInt32"
+    " scroll UInt8, position UInt32"
 )
 FROM_STAGED = """
 INSERT INTO open_events (day, timezone, site, at, batch, position, generation, visitor, network, kind, name, path,
-    source, channel, campaign, country, browser, browser_version, os, os_version, device, screen, language, engaged_ms)
+    source, channel, campaign, country, browser, browser_version, os, os_version, device, screen, language, engaged_ms,
+    scroll)
 WITH {texts}
 SELECT {{day:Date}}, {{timezone:String}}, sites[staged.site + 1], fromUnixTimestamp64Milli(staged.at, 'UTC'),
     1, staged.position, staged.generation, staged.visitor, staged.network,
@@ -48,7 +49,8 @@ SELECT {{day:Date}}, {{timezone:String}}, sites[staged.site + 1], fromUnixTimest
     names[staged.name + 1], paths[staged.path + 1], sources[staged.origin + 1], channels[staged.origin + 1],
     campaigns[staged.campaign + 1], countries[staged.country + 1], browsers[staged.look + 1],
     browser_versions[staged.look + 1], systems[staged.look + 1], system_versions[staged.look + 1],
-    devices[staged.look + 1], screens[staged.screen + 1], languages[staged.language + 1], staged.engaged_ms
+    devices[staged.look + 1], screens[staged.screen + 1], languages[staged.language + 1], staged.engaged_ms,
+    staged.scroll
 FROM staged
 """
 NOTHING = Declared()

@@ -79,6 +79,7 @@ class Counted:
     exit: Integers
     bounced: Flags
     engaged_ms: Integers
+    deepest: Integers
     bounded: int
 
     def codes(self, dimension: str) -> Integers:
@@ -92,8 +93,9 @@ class Counted:
             return self.origin
         if dimension in ("entry", "exit"):
             return self.entry if dimension == "entry" else self.exit
-        if dimension == "campaign":
-            return np.where(self.campaign > 0, self.campaign, -1)
+        if dimension in ("scroll", "campaign"):
+            told = self.deepest if dimension == "scroll" else self.campaign
+            return np.where(told > 0, told, -1)
         column = dimension if dimension in ("country", "screen", "language") else "look"
         codes: Integers = self.rows[column].astype(np.int64)
         return codes
@@ -136,6 +138,7 @@ def counted(rows: Rows) -> Counted:
         exit=np.r_[seen.exit, strangers["path"].astype(np.int64)],
         bounced=np.r_[seen.bounced, np.ones(len(strangers), bool)],
         engaged_ms=np.r_[seen.engaged_ms, np.zeros(len(strangers), np.int64)],
+        deepest=np.r_[seen.deepest, np.zeros(len(strangers), np.int64)],
         bounded=seen.bounded,
     )
 
@@ -164,6 +167,9 @@ def _of_people(rows: Rows) -> Counted:
     used = in_visit & ~over & (kind != ERROR)
     last = np.zeros(int(visit.max(initial=0)) + 1, np.int64)
     np.maximum.at(last, visit[in_visit & acts], place[in_visit & acts])
+    deepest = np.zeros(int(visit.max(initial=0)) + 1, np.int64)
+    told = in_visit & (kind == LEAVE) & (page_rank <= MOST_PAGES)
+    np.maximum.at(deepest, visit[told], -(-rows["scroll"][told].astype(np.int64) // 25))
     return Counted(
         rows=rows[used],
         actor=actor[used],
@@ -174,6 +180,7 @@ def _of_people(rows: Rows) -> Counted:
         exit=rows["path"][last[visit[used]]].astype(np.int64),
         bounced=~grown[visit[used]],
         engaged_ms=_engaged(rows, began, opens)[used],
+        deepest=deepest[visit[used]],
         bounded=int(over.sum()),
     )
 

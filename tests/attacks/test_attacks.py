@@ -53,7 +53,7 @@ def test_the_two_oracles_agree_on_every_cell() -> None:
     assert numpys.bounded == bounded
     true = cells_in_python(pythons)
     looked = 0
-    for dimension in ("page", "source", "campaign", "country", "browser_version", "event"):
+    for dimension in ("page", "scroll", "source", "campaign", "country", "browser_version", "event"):
         cells = words().cells(dimension)
         tally = numpys.group(numpys.codes(dimension), len(cells))
         for cell in {cell for cell in cells if (dimension, *cell) in true}:
@@ -90,6 +90,7 @@ def _row(row: np.void) -> Row:
         os=look.os,
         os_version=look.os_version,
         engaged_ms=int(row["engaged_ms"]),
+        scroll=int(row["scroll"]),
         position=int(row["position"]),
     )
 

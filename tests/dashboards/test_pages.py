@@ -49,7 +49,7 @@ def test_a_sealed_day_shows_its_numbers_and_values(installation: Installation, s
     values = [("example.com", "page", "/tea/", "/tea/sencha", 45), ("example.com", "country", "", "JP", 35)]
     sealer.seal(YESTERDAY, spans, values)
     text = installation.text(MARCH_30)
-    assert "Mon, Mar 30, 2026 Visitors 1,230 Visits 1,230 Page views 1,230 Bounce rate 100%" in text
+    assert "Mon, Mar 30, 2026 Visitors 1,230 Visits 1,230 Page views 1,230 Views a visit 1 Bounce rate 100%" in text
     assert "/tea/sencha Visitors: 45 Views: 45" in text
     assert "Japan Visitors: 35" in text
     assert "00:00–08:00 230 230 230" in text
