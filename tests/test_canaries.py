@@ -93,7 +93,7 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
         f'[dashboards]\nlisten = "127.0.0.1:{installation.dashboards_port}"\n'
         f'[privacy]\nk = 3\ngrace_minutes = 0\nkey_dir = "{installation.keys}"\n'
         f'[[site]]\ndomain = "example.com"\nallowed_parameters = ["tab"]\n'
-        f'properties = ["plan", "order", "client"]\n'
+        f'properties = ["plan", "order", "client", "0", "1", "2", "3", "4", "5", "6"]\n'
         f'[[site.ingest_tokens]]\nname = "server"\nsha256 = "{sha256(INGEST_TOKEN)}"\ntrusted_addresses = true\n'
         f'[[site]]\ndomain = "versioned.example"\npolicy_version = "2026-05"\n'
     )
@@ -246,7 +246,7 @@ def plant_questions(installation: Installation, planted: Planted) -> None:
 
 def fill_spool(installation: Installation, planted: Planted) -> None:
     """Until the collector answers 503; what is refused carries canaries too."""
-    ballast = {str(number): "ab " * 150 for number in range(29)}
+    ballast = {str(number): "茶" * 510 for number in range(7)}
     with installation_connection(installation) as connection:
         for number in range(200):
             fields, headers = hit(planted, number)

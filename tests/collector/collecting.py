@@ -48,7 +48,7 @@ SITES = f"""
 domain = "example.com"
 timezone = "UTC"
 allowed_parameters = ["tab"]
-properties = ["plan", "url"]
+properties = ["plan", "url", "0", "1", "2", "3", "4", "5", "6"]
 [[site.ingest_tokens]]
 name = "server"
 sha256 = "{sha256(TOKEN)}"

@@ -321,7 +321,7 @@ def test_a_collector_with_a_full_spool_answers_503_with_retry_after_and_recovers
                 "u": "https://example.com/",
                 "d": "example.com",
                 "c": 1,
-                "p": {str(n): "ab " * 150 for n in range(30)},
+                "p": {str(n): "茶" * 510 for n in range(7)},
             }
         ).encode()
         headers = {"User-Agent": "Mozilla/5.0 Firefox/128.0"}
