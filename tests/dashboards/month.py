@@ -175,6 +175,8 @@ def _cells(visitors: float, drawn: random.Random) -> Iterator[Sequence[object]]:
     for dimension, shares in LISTS.items():
         for (parent, value), share in shares.items():
             numbers = _measures(visitors * share * drawn.uniform(0.9, 1.1))
+            if dimension == "event":  # Who is in its list did it, and views are not counted there.
+                numbers = (*numbers[:2], 0, numbers[1], 0, 0)
             if numbers[0]:
                 yield dimension, parent, value, *numbers
 
