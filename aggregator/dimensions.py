@@ -2,8 +2,8 @@
 
 A dimension is one row here, plus one column of `open_events` and the function of the collector that derives it; what a
 site declares makes rows in `declared_dimensions`. `value` and `parent` are ClickHouse expressions over the columns of
-sql/counted_rows.sql. A row whose value is '' does not count in that dimension, so each expression says what an empty
-column means.
+sql/counted_rows.sql (of `gathered_visits` and their deeds, when a day is sealed). A row whose value is '' does not
+count in that dimension, so each expression says what an empty column means.
 
 Invariant: no expression yields anything but what the event itself says: nothing about the visitor or the network.
 """
@@ -12,12 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 # What k rule and limit did not let through; also the reason why a page or source really called so is never shown alone.
 OTHER = "(other)"
 
 
+# The kinds of event that make and fill a visit. What counts for all of them is counted once for a visit, and not for
+# each of its events: of a large site that is an eighth of the rows.
+OF_VISITS = ("view", "event", "leave")
 Unit = Literal["visitor", "visit", "view", "event", "error", "none"]
 # Which measures (visitors, visits, views, events, bounces, engaged_s) each row of a whole adds to in one place only.
 DIVIDED: Mapping[Unit, tuple[int, ...]] = {
@@ -42,7 +46,7 @@ class Dimension:
     name: str
     value: str
     parent: str = "''"
-    kinds: tuple[str, ...] = ("view", "event", "leave")
+    kinds: tuple[str, ...] = OF_VISITS
     one_of: Unit = "visitor"
     is_partial: bool = False
     within: str = ""
@@ -100,6 +104,15 @@ LIVE = tuple(each for each in DIMENSIONS if each.is_live)
 TOTAL = Dimension("", "'(all)'")
 
 
+def groups(dimensions: Iterable[Dimension], size: int) -> list[tuple[Dimension, ...]]:
+    """The day's total and these dimensions, in their order, so many names at once; rows of one name stay together."""
+    by_name: dict[str, list[Dimension]] = {TOTAL.name: [TOTAL]}
+    for each in dimensions:
+        by_name.setdefault(each.name, []).append(each)
+    every = list(by_name.values())
+    return [tuple(chain.from_iterable(every[place : place + size])) for place in range(0, len(every), size)]
+
+
 def sums(dimensions: Iterable[Dimension] = DIMENSIONS) -> dict[str, object]:
     """The parameters of sql/breakdown_cells.sql that say what a reader can add up."""
     of = tuple({each.name: each for each in dimensions}.values())
@@ -118,6 +131,10 @@ def cells(dimensions: Iterable[Dimension] = DIMENSIONS) -> str:
     return ",\n".join(f"('{each.name}', toString({each.parent}), {_counted(each)})" for each in dimensions)
 
 
+def kinds(dimensions: Iterable[Dimension]) -> str:
+    """The kinds of event that count in one of these, as texts of ClickHouse."""
+    return ", ".join(f"'{kind}'" for kind in sorted({kind for each in dimensions for kind in each.kinds}))
+
+
 def _counted(dimension: Dimension) -> str:
-    kinds = ", ".join(f"'{kind}'" for kind in dimension.kinds)
-    return f"if(kind IN ({kinds}), toString({dimension.value}), '')"
+    return f"if(kind IN ({kinds([dimension])}), toString({dimension.value}), '')"

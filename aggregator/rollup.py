@@ -1,9 +1,10 @@
 """One finished open day into anonymous cells: the rows of `trend` and `breakdown` for all sites of a (day, time zone).
 
-The counting is ClickHouse's, in sql/: counted_rows (visits, bounds), measure_* (what a cell counts, and which measures
-k networks share), breakdown_cells and trend_cells (the k rule and folding), components and shown (rounding), sums (what
-may not be added up). A line `-- include: NAME` there stands for sql/NAME.sql, or for a text given here. Tokens leave
-the store in one place, `read`, in memory only: at most k networks of each hour, to join hours into spans.
+The counting is ClickHouse's, in sql/: counted_rows (visits, bounds), which `gathering` has put into the store's memory
+visit by visit; measure_* (what a cell counts, and which measures k networks share), counted_cells and trend_cells (the
+k rule and folding), breakdown_cells, components and shown (rounding), sums (what may not be added up). A line
+`-- include: NAME` there stands for sql/NAME.sql, or for a text given here. Tokens leave the store in one place, `read`,
+in memory only: at most k networks of each hour, to join hours into spans.
 
 Invariant: rows written here are seen by nobody before `seal` commits the seal they name.
 """
@@ -11,13 +12,13 @@ Invariant: rows written here are seen by nobody before `seal` commits the seal t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from aggregator import dimensions
 from aggregator.declared_dimensions import dimensions_of, matching
-from aggregator.dimensions import DIMENSIONS, TOTAL, Dimension
+from aggregator.dimensions import DIMENSIONS, OF_VISITS, Dimension
 from aggregator.store import Store, StoreUnavailable, statement
 from collector import days
 from collector.settings import CNIL_MONTHS, Settings, is_development
@@ -30,12 +31,17 @@ DEVELOPMENT_DAYS = 7
 BY_TIME = "ORDER BY at, batch, position"
 # Parameters travel in the query's address: a site takes about 250 bytes there, and servers take 64 KiB at least.
 SITES_AT_ONCE = 100
+# How many dimensions one statement counts: all of a small day, where the statement itself is what takes time; one of a
+# large day, whose sets of visitors are what takes memory (10,000,000 events of 1,000,000 visitors: 300 MiB each).
+EVENTS_AT_ONCE = 5_000_000
 COUNT = (
     "SELECT count() FROM {table} WHERE day = {{day:Date}} AND timezone = {{timezone:String}} AND seal = {{seal:UInt64}}"
 )
 INCLUDE = re.compile(r"^[ \t]*-- include: (\w+)$", re.MULTILINE)
 
 Span = tuple[int, int]
+# A statement that inserts what it selects, and its parameters.
+Insert = tuple[str, Mapping[str, object]]
 
 
 @dataclass(frozen=True)
@@ -87,11 +93,9 @@ def rules_of(settings: Settings, site: str, day: date) -> SiteRules:
     return SiteRules(k, level == "exact", months_after(day, months), *by)
 
 
-def read(store: Store, period: Period, rules: Callable[[str], SiteRules], largest_k: int) -> Reading:
-    """Look at an open day before anything is written; `largest_k` is at least the k of every site in it."""
-    rows = store.query(
-        assembled("hour_networks", which="", order=BY_TIME), {**_clock(period), "largest_k": largest_k, **_key(period)}
-    )
+def read(store: Store, seal: int, rules: Callable[[str], SiteRules], largest_k: int) -> Reading:
+    """Look at what was gathered before anything is written; `largest_k` is at least the k of every site in it."""
+    rows = store.query(statement("hour_networks"), {"seal": seal, "largest_k": largest_k})
     hours: dict[str, list[HourNetworks]] = {}
     for site, hour, generation, _read, _bounded, networks in rows:
         hours.setdefault(site, []).append(HourNetworks(hour, generation, frozenset(networks)))
@@ -119,42 +123,53 @@ def spans(hours: Iterable[HourNetworks], k: int) -> tuple[Span, ...]:
 
 
 def write(store: Store, period: Period, seal: int, reading: Reading, rules: Callable[[str], SiteRules]) -> None:
-    """Insert every cell that may be shown, under `seal`. StoreUnavailable where they are not there afterwards."""
-    of_all = {site: rules(site) for site in reading.spans}
-    groups = list(_alike(of_all))
-    for cells, table in (("breakdown_cells", "breakdown_rows"), ("trend_cells", "trend_rows")):
-        inserts = [_insert(cells, period, seal, reading, of_sites) for of_sites in groups]
-        told = sum(store.command(sql, parameters) for sql, parameters in inserts)
-        held = int(store.query(COUNT.format(table=table), {**_key(period), "seal": seal})[0][0])
-        # That there are none, or how many there are, may be untrue: then the cells themselves are counted.
-        if (held == 0 or held != told) and held != sum(_count_of(store, *insert) for insert in inserts):
-            raise StoreUnavailable(f"{told} rows were inserted into {table}, and {held} are there")
+    """Insert every cell that may be shown of what was gathered for `seal`, under it.
+
+    Raises StoreUnavailable where they are not there afterwards.
+    """
+    of_seal = {**_key(period), "seal": seal}
+    groups = [
+        (by, {**of_seal, **_showing(of_sites), **_spans(reading, of_sites)})
+        for by, of_sites in _alike({site: rules(site) for site in reading.spans})
+    ]
+    at_once = max(1, EVENTS_AT_ONCE // max(1, reading.events))
+    for table, inserts in (
+        ("counted_cells", [_counting(of, group) for by, group in groups for of in dimensions.groups(by, at_once)]),
+        ("breakdown_rows", [(assembled("breakdown_cells"), group | dimensions.sums(by)) for by, group in groups]),
+        ("trend_rows", [(assembled("trend_cells"), group) for _, group in groups]),
+    ):
+        _insert(store, table, inserts, of_seal)
 
 
-def _alike(of_all: Mapping[str, SiteRules]) -> Iterator[Mapping[str, SiteRules]]:
+def _alike(of_all: Mapping[str, SiteRules]) -> Iterator[tuple[tuple[Dimension, ...], Mapping[str, SiteRules]]]:
     """Sites that are counted by the same dimensions, some at a time: what one site declares costs no other anything."""
-    alike: dict[tuple[tuple[Dimension, ...], str], list[str]] = {}
+    alike: dict[tuple[Dimension, ...], list[str]] = {}
     for site, of_site in of_all.items():
-        alike.setdefault((of_site.dimensions, of_site.matching), []).append(site)
-    for sites in alike.values():
+        alike.setdefault(of_site.dimensions, []).append(site)
+    for by, sites in alike.items():
         for place in range(0, len(sites), SITES_AT_ONCE):
-            yield {site: of_all[site] for site in sites[place : place + SITES_AT_ONCE]}
+            yield by, {site: of_all[site] for site in sites[place : place + SITES_AT_ONCE]}
 
 
-def _insert(
-    cells: str, period: Period, seal: int, reading: Reading, of_sites: Mapping[str, SiteRules]
-) -> tuple[str, dict[str, object]]:
-    alike = next(iter(of_sites.values()))
-    texts = {
-        "which": "AND site IN {sites:Array(String)}",
-        "order": BY_TIME,
-        "cells": dimensions.cells((TOTAL, *alike.dimensions)),
-    }
-    if alike.matching and cells == "breakdown_cells":
-        texts["counted_rows"] = assembled("journeys", **texts, matching=alike.matching)
-    starts = [[first for first, _ in reading.spans[site]] for site in of_sites]
-    parameters = {**_key(period), "seal": seal, **_showing(of_sites), **_clock(period), "starts": starts}
-    return assembled(cells, **texts), parameters | dimensions.sums(alike.dimensions)
+def _counting(of: tuple[Dimension, ...], group: Mapping[str, object]) -> Insert:
+    """The cells of some dimensions: of those that every event of a visit has from visits, of the others from deeds."""
+    of_visits = [each for each in of if each.kinds == OF_VISITS]
+    of_deeds = [each for each in of if each.kinds != OF_VISITS]
+    texts = []
+    if of_visits:
+        texts.append(assembled("rows_of_visits", cells_of_visits=dimensions.cells(of_visits)))
+    if of_deeds:
+        kinds = dimensions.kinds(of_deeds)
+        texts.append(assembled("rows_of_deeds", cells_of_deeds=dimensions.cells(of_deeds), kinds=kinds))
+    return assembled("counted_cells", rows="\nUNION ALL\n".join(texts)), group
+
+
+def _insert(store: Store, table: str, inserts: Sequence[Insert], of_seal: Mapping[str, object]) -> None:
+    told = sum(store.command(sql, parameters) for sql, parameters in inserts)
+    held = int(store.query(COUNT.format(table=table), of_seal)[0][0])
+    # That there are none, or how many there are, may be untrue: then the cells themselves are counted.
+    if (held == 0 or held != told) and held != sum(_count_of(store, *insert) for insert in inserts):
+        raise StoreUnavailable(f"{told} rows were inserted into {table}, and {held} are there")
 
 
 def _count_of(store: Store, insert: str, parameters: Mapping[str, object]) -> int:
@@ -185,17 +200,18 @@ def _key(period: Period) -> dict[str, object]:
     return {"day": period.day, "timezone": period.timezone}
 
 
-def _clock(period: Period) -> dict[str, object]:
-    return {"hours": clock_hours(period), "starts_at": int(days.starts_at(period.day, period.timezone))}
-
-
 def _showing(of_sites: Mapping[str, SiteRules]) -> dict[str, object]:
     return {
         "sites": list(of_sites),
         "ks": [rules.k for rules in of_sites.values()],
+        "largest_k": max(rules.k for rules in of_sites.values()),
         "exact": [site for site, rules in of_sites.items() if rules.exact],
         "kept_until": [rules.keep_until for rules in of_sites.values()],
     }
+
+
+def _spans(reading: Reading, sites: Iterable[str]) -> dict[str, object]:
+    return {"starts": [[first for first, _ in reading.spans[site]] for site in sites]}
 
 
 def months_after(day: date, months: int) -> date:

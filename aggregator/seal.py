@@ -5,7 +5,8 @@ before the next (see `decisions`): destroying cannot be undone, and an answer th
 
 1. publish the day in `closings`, then ask the drainers again (each drainer publishes `reopened`, then reads `closings`:
    whoever is second sees the first), and take out what is in the day twice (see `presence`);
-2. write the rollups under a fresh random seal id, which no reader looks at yet;
+2. gather the day's visits in the store's memory (see `gathering`), write the rollups under a fresh random seal id,
+   which no reader looks at yet, and let go what was gathered;
 3. note each batch as sealed by that id;
 4. insert the commit record into `seals`: from here on the rows count, if it is the earliest for its day;
 5. delete what other attempts wrote for the day: no other seal of it can win any more;
@@ -30,7 +31,7 @@ from datetime import date
 from functools import partial
 from typing import Literal
 
-from aggregator import rollup
+from aggregator import gathering, rollup
 from aggregator.decisions import OF_DAY, Decisions, SealId
 from aggregator.destroy import drop, vanished
 from aggregator.fail_safe import FailSafe
@@ -139,6 +140,7 @@ class Sealer:
         self._note_waking()
         if self._surroundings.may_work():
             self._note_taken()
+            gathering.clear_dead(self._store)
         open_days = list(self._open_days())
         self._seen = {each.period: self._seen.get(each.period, self._looked_at) for each in open_days}
         for open_day in open_days:
@@ -245,13 +247,17 @@ class Sealer:
         events = self._count(period)
         seal = SealId(secrets.randbits(64) or 1)
         rules = partial(rollup.rules_of, self._settings, day=period.day)
-        reading = rollup.read(self._store, period, rules, self._largest_k())
-        self._step("read")
-        rollup.write(self._store, period, seal, reading, rules)
+        looked_for = {site: rules(site).matching for site in self._settings.sites}
+        with gathering.gathered(self._store, period, seal, looked_for):
+            self._step("gathered")
+            reading = rollup.read(self._store, seal, rules, self._largest_k())
+            self._step("read")
+            rollup.write(self._store, period, seal, reading, rules)
+            held = gathering.events_held(self._store, seal)
         self._step("written")
         self._decisions.note_batches(period, "sealed", seal)
         self._step("noted")
-        if not events == reading.events == self._count(period):
+        if not events == reading.events == held == self._count(period):
             return self._given_way(open_day, seal)
         record = _record(seal, reading, [rules(site) for site in reading.spans])
         winner = self._decisions.commit(period, record)
@@ -268,6 +274,7 @@ class Sealer:
 
     def _finish(self, open_day: OpenDay, seal: SealId, outcome: Outcome) -> Sealed:
         """Everything after the commit; may be repeated."""
+        gathering.clear(self._store, open_day.period)
         self._decisions.delete_trends(open_day.period, "seal != {seal:UInt64}", seal)
         self._step("cleaned")
         late: list[int] = []
@@ -278,6 +285,7 @@ class Sealer:
         """Count a day as expired that could not be sealed in time, and destroy it."""
         # What still comes for it is late.
         self._decisions.close(open_day.period)
+        gathering.clear(self._store, open_day.period)
         self._drop(open_day, partial(self._note_expired, open_day.period))
         return Sealed(open_day.period, "expired", SealId(0), open_day.events, 0, ())
 

@@ -18,6 +18,7 @@ from aggregator.audit.check import (
     ok,
     remark,
 )
+from aggregator.gathering import DEAD_AFTER_S, TABLES
 from aggregator.rollup import Period
 from aggregator.seal import LONGEST_WAIT_S
 from collector import days
@@ -83,6 +84,17 @@ def parts(installation: Installation) -> Verdict:
         f"{len(installation.sealed)} days sealed, {len(rows)} parts, all of open days or just dropped",
         "run `footfall seal`",
     )
+
+
+def gathered(installation: Installation) -> Verdict:
+    """What sealing gathers of an open day in the store's memory is gone when the seal is."""
+    faults = []
+    for table in TABLES:
+        ((rows, oldest),) = installation.store.query(f"SELECT count(), toUnixTimestamp(min(gathered)) FROM {table}")
+        age_s = installation.store.now() - oldest
+        if rows and age_s > DEAD_AFTER_S + SEAL_TOLERANCE_S:
+            faults.append(f"{rows} rows in {table} since {age_s / 3_600:.1f} h")
+    return none_of(faults, "nothing is left of what was gathered", "run `footfall seal`, or start the store anew")
 
 
 def detached(installation: Installation) -> Verdict:
@@ -151,6 +163,7 @@ CHECKS = (
     StoredCheck("age of open events", SHORT_LIVED, ages),
     StoredCheck("days not sealed", SHORT_LIVED, unsealed),
     StoredCheck("parts of sealed days", DELETION_IS_REAL, parts),
+    StoredCheck("gathered for a seal", DELETION_IS_REAL, gathered),
     StoredCheck("detached parts", DELETION_IS_REAL, detached),
     StoredCheck("folders of sealed days", DELETION_IS_REAL, folders),
     StoredCheck("records of changes", DELETION_IS_REAL, mutations),

@@ -6,21 +6,22 @@
 -- `exit_page` and `deepest` do: the deepest quarter of a page that the visit scrolled to, 1 to 4, or 0 where none was told.
 -- All windows have one partition and one order, hence one sort, which is what this costs: a visit is told by what was so
 -- far less what was when it opened. `actor`, a number, comes first, and sets are of hashes: 1,000,000 rows of 100,000
--- visitors take 3.2 s of processor time; with windows of a visit's own they took 4.9 s.
+-- visitors take 3.2 s of processor time; with windows of a visit's own they took 4.9 s. What is sorted along is computed in a
+-- query of its own (`read`: what the caller wants to know of a row, with its `origin`): otherwise the engine sorts what it is
+-- computed from.
 SELECT
-    day, site, at, arrival, generation, visitor, network, kind, name, path,
-    entry.1 AS source, entry.2 AS channel, entry.3 AS campaign, entry.4 AS entry_page,
+    day, site, at, arrival, generation, visitor, network, kind, name, path, properties, loyalty, variant, entry_page,
+    -- include: known
     -- The last page of a visit is known when the next one opens, or at the end of the day.
     if(visit_number <= length(exits), exits[visit_number], last_page) AS exit_page,
     arrayMax(arrayPushBack(arrayMap(one -> one.2, arrayFilter(one -> one.1 = visit_number, quarters)), 0)) AS deepest,
-    country, browser, browser_version, os, os_version, device, screen, language, network_operator, loyalty, variant, properties,
     visitor + visit_number AS visit,
     -- The visit's own growth: the last so far, or, of a visit that has not grown yet, the one after.
     growths_so_far + if(grown, 0, 1) AS growth,
     grown_visits[growth] != visit_number AS never_grown,
     if(never_grown, (toDateTime('2106-02-07 06:28:15', 'UTC'), toUInt64(-1), toUInt32(-1)), growths[growth]) AS grown_at,
     least(engaged_in_visit, 1800000) - least(engaged_in_visit - engagement, 1800000) AS engaged_ms,
-    over_bound OR (visit_number > 0 AND NOT has(first_entries, sipHash64(entry.1, entry.2, entry.3))) AS bounded,
+    over_bound OR (visit_number > 0 AND NOT has(first_origins, sipHash64(entry_origin))) AS bounded,
     multiIf(visitor = 0, kind = 'view', visit_number > 0 AND NOT bounded) AS used
 FROM
 (
@@ -36,14 +37,10 @@ FROM
     (
         SELECT *,
             sum(opens) OVER so_far AS visit_number,
-            (
-                anyLastIf(source, opens) OVER so_far,
-                anyLastIf(channel, opens) OVER so_far,
-                anyLastIf(campaign, opens) OVER so_far,
-                anyLastIf(path, opens) OVER so_far
-            ) AS entry,
+            anyLastIf(origin, opens) OVER so_far AS entry_origin,
+            anyLastIf(path, opens) OVER so_far AS entry_page,
             lagInFrame(page_so_far) OVER so_far AS page_before,
-            groupUniqArrayIf(2)(sipHash64(source, channel, campaign), opens) OVER so_far AS first_entries,
+            groupUniqArrayIf(2)(sipHash64(origin), opens) OVER so_far AS first_origins,
             engaged - maxIf(engaged, opens) OVER so_far AS engaged_in_visit,
             views - maxIf(views - (kind = 'view'), opens) OVER so_far AS views_in_visit,
             events - maxIf(events - (kind = 'event'), opens) OVER so_far AS events_in_visit,
@@ -55,9 +52,6 @@ FROM
         FROM
         (
             SELECT *,
-                (inserted, batch, position) AS arrival,
-                -- A row without a visitor stands alone.
-                if(visitor = 0, sipHash64(batch, position), visitor) AS actor,
                 if(kind = 'leave', engaged_ms, 0) AS engagement,
                 countIf(kind = 'view') OVER so_far AS views,
                 countIf(kind = 'event') OVER so_far AS events,
@@ -66,16 +60,25 @@ FROM
                 anyLastIf(path, kind IN ('view', 'event')) OVER so_far AS page_so_far,
                 at - lagInFrame(at) OVER so_far AS silence_s,
                 kind IN ('view', 'event') AND (views + events = 1 OR silence_s > 1800) AS opens,
-                groupUniqArrayIf(10)(sipHash64(path), kind = 'view') OVER so_far AS first_pages,
+                groupUniqArrayIf(10)(page, kind = 'view') OVER so_far AS first_pages,
                 multiIf(
-                    kind = 'view', views > 30 OR NOT has(first_pages, sipHash64(path)),
+                    kind = 'view', views > 30 OR NOT has(first_pages, page),
                     kind = 'event', events > 5,
                     kind = 'error', errors > 10,
-                    kind = 'leave', NOT has(first_pages, sipHash64(path)),
+                    kind = 'leave', NOT has(first_pages, page),
                     false) AS over_bound
-            FROM open_events
-            WHERE day = {day:Date} AND timezone = {timezone:String}
-                -- include: which
+            FROM
+            (
+                SELECT *,
+                    -- include: read
+                    (inserted, batch, position) AS arrival,
+                    -- A row without a visitor stands alone.
+                    if(visitor = 0, sipHash64(batch, position), visitor) AS actor,
+                    sipHash64(path) AS page
+                FROM open_events
+                WHERE day = {day:Date} AND timezone = {timezone:String}
+                    -- include: which
+            )
             WINDOW so_far AS (
                 PARTITION BY actor, site, generation
                 -- include: order

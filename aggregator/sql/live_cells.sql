@@ -41,7 +41,8 @@ standing AS
         -- include: measure_states
     FROM
     (
-        SELECT cells.*, groups.complete AS complete, grown_at > completed_at AS bounced
+        SELECT cells.*, groups.complete AS complete, grown_at > completed_at AS bounced,
+            -- include: row_measures
         FROM cells
         INNER JOIN groups USING (dimension, parent, value)
         WHERE arrival <= completed_at

@@ -10,7 +10,8 @@ FROM
             -- include: measure_states
         FROM
         (
-            SELECT *, never_grown AS bounced
+            SELECT *, never_grown AS bounced,
+                -- include: row_measures
             FROM
             (
                 -- include: counted_rows

@@ -2,11 +2,11 @@
 -- makes one network look like two. Each measure needs k networks of its own, or is 0. Bounces split a cell's visits in
 -- two, so both halves need k networks (or the other half none), and few visits show none.
 max(finalizeAggregation(networks)) AS cell_networks,
-max(finalizeAggregation(staying)) AS staying_networks,
+max(length(finalizeAggregation(staying))) AS staying_networks,
 sum(finalizeAggregation(visitor_set)) AS all_visitors,
 sum(finalizeAggregation(visit_set)) AS all_visits,
-if(max(finalizeAggregation(viewing)) >= k, sum(view_count), 0) AS all_views,
-if(max(finalizeAggregation(acting)) >= k, sum(event_count), 0) AS all_events,
-if(max(finalizeAggregation(bouncing)) >= k AND (staying_networks = 0 OR staying_networks >= k) AND all_visits >= 4 * k,
+if(max(length(finalizeAggregation(viewing))) >= k, sum(view_count), 0) AS all_views,
+if(max(length(finalizeAggregation(acting))) >= k, sum(event_count), 0) AS all_events,
+if(max(length(finalizeAggregation(bouncing))) >= k AND (staying_networks = 0 OR staying_networks >= k) AND all_visits >= 4 * k,
     sum(bounce_count), 0) AS all_bounces,
-if(max(finalizeAggregation(engaging)) >= k, intDiv(sum(engaged_sum), 1000), 0) AS all_engaged_s
+if(max(length(finalizeAggregation(engaging))) >= k, intDiv(sum(engaged_sum), 1000), 0) AS all_engaged_s

@@ -6,15 +6,8 @@ cells AS
 (
     SELECT site, generation, clock_hour,
         -- include: measure_states
-    FROM
-    (
-        SELECT *, never_grown AS bounced, {hours:Array(UInt8)}[greatest(intDiv(toUnixTimestamp(at) - {starts_at:Int64}, 900), 0) + 1] AS clock_hour
-        FROM
-        (
-            -- include: counted_rows
-        )
-        WHERE used AND kind != 'error'
-    )
+    FROM gathered_visits
+    WHERE seal = {seal:UInt64} AND site IN {sites:Array(String)}
     GROUP BY site, generation, clock_hour
 ),
 placed AS

@@ -227,6 +227,14 @@ VIOLATIONS: dict[str, tuple[Planting, set[str], str]] = {
         {"definitions"},
         "seals has SETTINGS fsync_after_insert = 0 where the migrations say SETTINGS fsync_after_insert = 1",
     ),
+    "a day gathered by a sealer that died": (
+        statements(
+            "INSERT INTO gathered_visits (day, gathered, visitor) VALUES ('2026-01-01', now() - INTERVAL 4 HOUR, 1)",
+            "TRUNCATE TABLE gathered_visits",
+        ),
+        {"gathered for a seal"},
+        "1 rows in gathered_visits since 4.0 h",
+    ),
     "a row below k": (total(visitors="2"), {"group size", "rounding"}, "a row of 2 visitors, k = 5"),
     "bounces of few visits": (
         total(visits="15", bounces="10"),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 
 from aggregator.dimensions import DIMENSIONS, OTHER
-from aggregator.rollup import SITES_AT_ONCE, HourNetworks, Period, SiteRules, clock_hours, read, spans, write
+from aggregator.gathering import gathered
+from aggregator.rollup import SITES_AT_ONCE, HourNetworks, Period, Reading, SiteRules, clock_hours, read, spans, write
 from aggregator.store import Store
 from collector import days
 from tests.aggregator.listing import lines, spans_add_up
@@ -33,7 +34,6 @@ DAY = date(2027, 5, 4)
 BERLIN = "Europe/Berlin"
 PERIOD = Period(DAY, BERLIN)
 START_MS = int(days.starts_at(DAY, BERLIN)) * 1000
-SEAL = 7
 
 Published = dict[tuple[str, str, str], dict[str, int]]
 
@@ -49,9 +49,17 @@ def roll_up(store: Store, rows: list[Row], of: Mapping[str, SiteRules] | SiteRul
     def rules_of(site: str) -> SiteRules:
         return of if isinstance(of, SiteRules) else of[site]
 
-    reading = read(store, PERIOD, rules_of, 12)
-    write(store, PERIOD, secrets.randbits(63), reading, rules_of)
+    reading = seal(store, PERIOD, rules_of)
     return reading.events, reading.bounded
+
+
+def seal(store: Store, period: Period, rules_of: Callable[[str], SiteRules]) -> Reading:
+    number = secrets.randbits(63)
+    sites = (site for (site,) in store.query("SELECT DISTINCT site FROM open_events"))
+    with gathered(store, period, number, {site: rules_of(site).matching for site in sites}):
+        reading = read(store, number, rules_of, 12)
+        write(store, period, number, reading, rules_of)
+    return reading
 
 
 def breakdown(store: Store, site: str) -> Published:
@@ -420,8 +428,7 @@ def test_rows_of_the_hour_that_clocks_show_twice_are_in_one_hour(store: Store) -
         for number in range(1, 6)
     ]
     insert(store, rows)
-    reading = read(store, period, lambda _: rules(5), 5)
-    write(store, period, SEAL, reading, lambda _: rules(5))
+    seal(store, period, lambda _: rules(5))
     views = {hour: shown["views"] for (hour, _), shown in trend(store, "example.com").items()}
     assert views == {**dict.fromkeys(range(24), 5), 2: 10, 24: 125}
 

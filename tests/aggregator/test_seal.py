@@ -21,7 +21,7 @@ from tests.clock import SetClock
 
 BERLIN, KOLKATA, LOS_ANGELES = "Europe/Berlin", "Asia/Kolkata", "America/Los_Angeles"
 GRACE_S = 900
-STEPS = ("closed", "read", "written", "noted", "committed", "cleaned", "dropped", "destroyed")
+STEPS = ("closed", "gathered", "read", "written", "noted", "committed", "cleaned", "dropped", "destroyed")
 CONFIGURATION = """
 [privacy]
 k = 5

@@ -45,8 +45,8 @@ SQL = "aggregator/sql/"
 THRESHOLD_OFF = Weakening(
     "threshold off",
     (
-        Replacement(SQL + "breakdown_cells.sql", "size >= k AND place", "size >= 1 AND place"),
-        Replacement(SQL + "breakdown_cells.sql", "HAVING cell_networks >= k", "HAVING cell_networks >= 1"),
+        Replacement(SQL + "counted_cells.sql", "size >= k AND place", "size >= 1 AND place"),
+        Replacement(SQL + "counted_cells.sql", "HAVING cell_networks >= k", "HAVING cell_networks >= 1"),
         Replacement(SQL + "trend_cells.sql", "HAVING cell_networks >= k", "HAVING cell_networks >= 1"),
     ),
 )
@@ -73,7 +73,7 @@ GENERATIONS_ADDED = Weakening(
             SQL + "measure_totals.sql", "max(finalizeAggregation(networks))", "sum(finalizeAggregation(networks))"
         ),
         Replacement(
-            SQL + "breakdown_cells.sql",
+            SQL + "counted_cells.sql",
             "max(finalizeAggregation(networks)) OVER",
             "sum(finalizeAggregation(networks)) OVER",
             2,
@@ -87,7 +87,12 @@ VISITORS_COUNTED = Weakening(
             SQL + "measure_states.sql",
             "uniqExactStateIf(network, network != 0",
             "uniqExactStateIf(visitor, network != 0",
-            6,
+        ),
+        Replacement(
+            SQL + "measure_states.sql",
+            "StateIf({largest_k:UInt16})(network, network != 0",
+            "StateIf({largest_k:UInt16})(visitor, network != 0",
+            5,
         ),
         Replacement("aggregator/rollup.py", "spans(of_site, rules(site).k)", "spans(of_site, 1)"),
     ),

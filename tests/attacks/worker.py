@@ -20,6 +20,7 @@ from aggregator.declared_dimensions import declared_dimensions, matching
 from aggregator.destroy import drop, vanished
 from aggregator.dimensions import DIMENSIONS
 from aggregator.endpoint import Endpoint, Fixed
+from aggregator.gathering import gathered
 from aggregator.guard import ClockGuard
 from aggregator.live import LiveView
 from aggregator.retention import Retention
@@ -68,8 +69,9 @@ class Worker:
         by = (*DIMENSIONS, *declared_dimensions(declared)), matching(declared)
         rules = {site: SiteRules(k, exact, date(2149, 6, 6), *by) for site, k, exact in request["sites"]}
         period = Period(day, request["timezone"])
-        reading = read(self._store, period, rules.__getitem__, max(rule.k for rule in rules.values()))
-        write(self._store, period, request["seal"], reading, rules.__getitem__)
+        with gathered(self._store, period, request["seal"], {site: of.matching for site, of in rules.items()}):
+            reading = read(self._store, request["seal"], rules.__getitem__, max(rule.k for rule in rules.values()))
+            write(self._store, period, request["seal"], reading, rules.__getitem__)
         return {"events": reading.events, "bounded": reading.bounded}
 
     def live(self, request: Request) -> object:

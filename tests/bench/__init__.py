@@ -8,7 +8,7 @@
 - collecting    CPU of an accepted event, throughput, latency
 - user_agents   CPU of a User-Agent not seen before
 - draining      rows a second from the spool into the open day
-- sealing       a day of 1,000,000 events into trends
+- sealing       a day of 1,000,000 events into trends; by `sealing-large`, which takes a quarter of an hour, 10,000,000
 - memory        what each process of `footfall serve` holds
 
 Nothing here fails for being slow: a target is "reached" or "missed", and the exit status is 0 either way. Compare the

@@ -1,4 +1,7 @@
-"""`python -m tests.bench [--small]`: prints every figure as it is measured; the exit status is 0, whatever they are."""
+"""`python -m tests.bench [--small] [sealing-large]`: prints every figure as it is measured.
+
+The exit status is 0, whatever they are.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,11 @@ SMALL = Size(seconds=0.3, rounds=1, user_agents=100, drained=2_000, sealed=2_000
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Prints every figure in one run.")
     parser.add_argument("--small", action="store_true", help="seconds instead of minutes; the figures mean little")
-    size = SMALL if parser.parse_args().small else FULL
+    parser.add_argument(
+        "part", nargs="?", choices=("sealing-large",), help="this alone: days of up to 10,000,000 events"
+    )
+    arguments = parser.parse_args()
+    size = SMALL if arguments.small else FULL
     parts: dict[str, Callable[[], Iterator[Figure]]] = {
         "Collecting": lambda: collecting.figures(size.seconds, size.rounds),
         "User-Agents": lambda: user_agents.figures(size.user_agents),
@@ -39,6 +46,8 @@ def main() -> None:
         "Sealing": lambda: sealing.figures(size.sealed),
         "Memory": lambda: memory.figures(size.seconds),
     }
+    if arguments.part == "sealing-large":
+        parts = {"Sealing large days": sealing.large_figures}
     print(f"Python {platform.python_version()} on {os.cpu_count()} processors, {platform.machine()}", flush=True)
     for title, figures in parts.items():
         print(f"\n{title}", flush=True)
