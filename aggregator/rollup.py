@@ -34,6 +34,8 @@ SITES_AT_ONCE = 100
 # How many dimensions one statement counts: all of a small day, where the statement itself is what takes time; one of a
 # large day, whose sets of visitors are what takes memory (10,000,000 events of 1,000,000 visitors: 300 MiB each).
 EVENTS_AT_ONCE = 5_000_000
+# From so many events on it pays to look for rare values first: each value's sets take about a kilobyte.
+MANY_EVENTS = 200_000
 COUNT = (
     "SELECT count() FROM {table} WHERE day = {{day:Date}} AND timezone = {{timezone:String}} AND seal = {{seal:UInt64}}"
 )
@@ -122,19 +124,30 @@ def spans(hours: Iterable[HourNetworks], k: int) -> tuple[Span, ...]:
     return (*found, (last, WHOLE_PERIOD - last))
 
 
-def write(store: Store, period: Period, seal: int, reading: Reading, rules: Callable[[str], SiteRules]) -> None:
+def write(
+    store: Store,
+    period: Period,
+    seal: int,
+    reading: Reading,
+    rules: Callable[[str], SiteRules],
+    many_events: int = MANY_EVENTS,
+) -> None:
     """Insert every cell that may be shown of what was gathered for `seal`, under it.
 
-    Raises StoreUnavailable where they are not there afterwards.
+    Of more than `many_events` rare values are looked for first, which changes nothing but the memory that it takes.
+    Raises StoreUnavailable where the cells are not there afterwards.
     """
     of_seal = {**_key(period), "seal": seal}
     groups = [
         (by, {**of_seal, **_showing(of_sites), **_spans(reading, of_sites)})
         for by, of_sites in _alike({site: rules(site) for site in reading.spans})
     ]
-    at_once = max(1, EVENTS_AT_ONCE // max(1, reading.events))
+    at_once, are_many = max(1, EVENTS_AT_ONCE // max(1, reading.events)), reading.events > many_events
+    counting = [
+        (_counting(of, are_many=are_many), group) for by, group in groups for of in dimensions.groups(by, at_once)
+    ]
     for table, inserts in (
-        ("counted_cells", [_counting(of, group) for by, group in groups for of in dimensions.groups(by, at_once)]),
+        ("counted_cells", counting),
         ("breakdown_rows", [(assembled("breakdown_cells"), group | dimensions.sums(by)) for by, group in groups]),
         ("trend_rows", [(assembled("trend_cells"), group) for _, group in groups]),
     ):
@@ -151,7 +164,7 @@ def _alike(of_all: Mapping[str, SiteRules]) -> Iterator[tuple[tuple[Dimension, .
             yield by, {site: of_all[site] for site in sites[place : place + SITES_AT_ONCE]}
 
 
-def _counting(of: tuple[Dimension, ...], group: Mapping[str, object]) -> Insert:
+def _counting(of: tuple[Dimension, ...], *, are_many: bool) -> str:
     """The cells of some dimensions: of those that every event of a visit has from visits, of the others from deeds."""
     of_visits = [each for each in of if each.kinds == OF_VISITS]
     of_deeds = [each for each in of if each.kinds != OF_VISITS]
@@ -161,7 +174,9 @@ def _counting(of: tuple[Dimension, ...], group: Mapping[str, object]) -> Insert:
     if of_deeds:
         kinds = dimensions.kinds(of_deeds)
         texts.append(assembled("rows_of_deeds", cells_of_deeds=dimensions.cells(of_deeds), kinds=kinds))
-    return assembled("counted_cells", rows="\nUNION ALL\n".join(texts)), group
+    rows = "\nUNION ALL\n".join(texts)
+    rare = assembled("rare_cells", rows=rows) if are_many else "false AS is_rare"
+    return assembled("counted_cells", rows=rows, rare=rare)
 
 
 def _insert(store: Store, table: str, inserts: Sequence[Insert], of_seal: Mapping[str, object]) -> None:
@@ -204,6 +219,7 @@ def _showing(of_sites: Mapping[str, SiteRules]) -> dict[str, object]:
     return {
         "sites": list(of_sites),
         "ks": [rules.k for rules in of_sites.values()],
+        "least_k": min(rules.k for rules in of_sites.values()),
         "largest_k": max(rules.k for rules in of_sites.values()),
         "exact": [site for site, rules in of_sites.items() if rules.exact],
         "kept_until": [rules.keep_until for rules in of_sites.values()],

@@ -5,26 +5,31 @@ INSERT INTO counted_cells
 WITH
 cells AS
 (
-    SELECT site, generation, cell.1 AS dimension, cell.2 AS parent, cell.3 AS value,
+    SELECT site, generation, is_rare, cell.1 AS dimension, cell.2 AS parent, if(is_rare, '(other)', cell.3) AS value,
         -- include: measure_states
     FROM
     (
-        -- include: rows
+        SELECT *,
+            -- include: rare
+        FROM
+        (
+            -- include: rows
+        )
+        WHERE cell.3 != '' AND site IN {sites:Array(String)}
     )
-    WHERE cell.3 != '' AND site IN {sites:Array(String)}
-    GROUP BY site, generation, dimension, parent, value
+    GROUP BY site, generation, is_rare, dimension, parent, value
 ),
 sized AS
 (
     SELECT *,
         transform(site, {sites:Array(String)}, {ks:Array(UInt16)}, toUInt16(65535)) AS k,
-        max(finalizeAggregation(networks)) OVER (PARTITION BY site, dimension, parent, value) AS size
+        max(finalizeAggregation(networks)) OVER (PARTITION BY site, is_rare, dimension, parent, value) AS size
     FROM cells
 ),
 -- At most 2,000 values of a dimension, the largest by networks.
 ranked AS
 (
-    SELECT *, dense_rank() OVER (PARTITION BY site, dimension ORDER BY size DESC, parent, value) AS place
+    SELECT *, dense_rank() OVER (PARTITION BY site, dimension ORDER BY is_rare, size DESC, parent, value) AS place
     FROM sized
 ),
 -- What is not shown joins the rest of its parent ...

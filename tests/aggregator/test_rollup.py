@@ -220,6 +220,24 @@ def test_a_source_that_calls_itself_other_is_never_shown_by_that_name(store: Sto
     assert sources == {("source", "social", OTHER): 30, ("source", "direct", OTHER): 20}
 
 
+def test_looking_for_rare_values_first_changes_no_number(store: Store) -> None:
+    rows = [*Crowd(DAY, BERLIN, "a.example", 300).rows(), *Crowd(DAY, BERLIN, "b.example", 40).rows()]
+    # More values than are shown, two generations of the rarest, and some that call themselves the rest.
+    rows += [person(number, site="a.example", path=f"/{number % 2100}", source=OTHER) for number in range(6300)]
+    rows += [person(number, site="a.example", path=f"/rare/{number % 3}", generation=number % 2) for number in range(9)]
+    insert(store, rows)
+    of = {"a.example": rules(2), "b.example": rules(5)}
+    for number, many_events in ((1, 0), (2, len(rows))):
+        with gathered(store, PERIOD, number):
+            reading = read(store, number, of.__getitem__, 12)
+            write(store, PERIOD, number, reading, of.__getitem__, many_events)
+    first, second = (
+        store.query(f"SELECT * EXCEPT seal FROM breakdown_rows WHERE seal = {seal} ORDER BY ALL") for seal in (1, 2)
+    )
+    assert first == second
+    assert len([row for row in first if row[3:5] == ("a.example", "page")]) > 2000
+
+
 def test_at_most_2000_values_of_a_dimension_are_shown_and_the_largest(store: Store) -> None:
     rows = [person(number % 3000, path=f"/{number % 3000}") for number in range(3000)]
     rows += [person(5000, path="/twice"), person(5001, path="/twice")]

@@ -16,7 +16,18 @@ from tests.dashboards.conftest import Sealer
 DAY = date(2026, 3, 10)
 SECRET = "secret-canary"
 OTHER_TABLES = frozenset(
-    {"open_events", "trend_rows", "breakdown_rows", "seals", "drains", "closings", "batches", "coverage_totals"}
+    {
+        "open_events",
+        "gathered_visits",
+        "counted_cells",
+        "trend_rows",
+        "breakdown_rows",
+        "seals",
+        "drains",
+        "closings",
+        "batches",
+        "coverage_totals",
+    }
     | {"committed_seals", "leases", "migrations"}
 )
 
