@@ -103,7 +103,7 @@ def test_no_address_header_or_url_of_a_visitor_is_in_any_file_of_the_proxy_or_of
     assert front.ask("GET", f"/footfall/{MARKER}?{MARKER}").status == 404
     assert front.ask("POST", "/footfall/api/event", f'{{"n": "{MARKER}'.encode()).status == 400
     almost = json.dumps(
-        {"n": "pageview", "u": f"https://example.com/?s={MARKER}", "d": "example.com", "c": 1, "x": "y" * 60_000}
+        {"n": "pageview", "u": f"https://example.com/?s={MARKER}", "d": "example.com", "c": 1, "z": "y" * 60_000}
     )
     assert front.ask("POST", "/footfall/api/event", almost.encode()).footfall == "accepted"
     assert front.ask(

@@ -91,8 +91,8 @@ class Reader:
         self._thread.join()
 
     def _read(self) -> None:
-        today = datetime.now(UTC)
-        period = f"from={datetime.fromtimestamp(today.timestamp() - 5 * DAY_S, UTC):%Y-%m-%d}&to={today:%Y-%m-%d}"
+        # To each site's own today, which in some of their time zones is another day than in UTC.
+        period = f"from={datetime.fromtimestamp(time.time() - 5 * DAY_S, UTC):%Y-%m-%d}"
         while not self._stopping.wait(READ_EVERY_S):
             site = random.choice(("example.com", *OTHERS))
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
