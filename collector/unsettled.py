@@ -38,14 +38,13 @@ class Indexes:
 
         With the index's next state that commit is settled. May raise `OSError`.
         """
-        with self._lock:
-            state = os.pread(self._descriptor(file), 2 * INDEX_HEADER_BYTES, 0)
-        index = indexed_by(state)
-        if index is None:  # It is written just now, or who wrote it was killed.
-            return state
         try:
-            return state if _goes_on(log_of(file), index) else None
-        except FileNotFoundError:
+            with self._lock:
+                state = os.pread(self._descriptor(file), 2 * INDEX_HEADER_BYTES, 0)
+            index = indexed_by(state)
+            # Without one it is written just now, or who wrote it was killed.
+            return state if index is None or _goes_on(log_of(file), index) else None
+        except FileNotFoundError:  # The file has no log yet.
             return None
 
     def close(self) -> None:

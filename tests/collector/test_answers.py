@@ -130,3 +130,10 @@ def test_a_worker_that_commits_meanwhile_keeps_nobody_from_an_answer(tmp_path: P
         spool.commit(Group(answers={b"other-%d" % number: b"answer"}), NOW)
         assert Answers(tmp_path).to(FIRST, NOW) is None
     spool.close()
+
+
+def test_a_file_that_a_worker_is_just_making_holds_no_answer(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, ROOM)
+    (tmp_path / "spool-1.sqlite").touch()
+    assert Answers(tmp_path).to(FIRST, NOW) is None
+    spool.close()
