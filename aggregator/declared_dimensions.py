@@ -66,7 +66,9 @@ def _of_experiment(experiment: Experiment, goals: Iterable[Goal]) -> Iterator[Di
 
 
 def _of_property(key: str) -> Dimension:
-    return Dimension(f"prop:{key}", f"properties[{quoted(key)}]", "name", ("view", "event"), one_of="none")
+    return Dimension(
+        f"prop:{key}", f"properties[{quoted(key)}]", "name", ("view", "event"), one_of="none", is_open=True
+    )
 
 
 def _of_goal(goal: Goal) -> Dimension:

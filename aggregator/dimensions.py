@@ -51,6 +51,8 @@ class Dimension:
     is_partial: bool = False
     within: str = ""
     is_live: bool = True
+    # Whether a site's visitors make its values up, so that a day may have a million of them.
+    is_open: bool = False
 
 
 def _known(column: str, absent: str = "(unknown)") -> str:
@@ -71,13 +73,20 @@ _SCROLL = "['', '0-25', '25-50', '50-75', '75-100'][deepest + 1]"
 _SLOW = "if(name = 'vitals' AND has(mapValues(properties), 'poor'), path, '')"
 
 DIMENSIONS = (
-    Dimension("page", "path", _directory("path"), ("view", "leave"), one_of="view"),
-    Dimension("entry", "entry_page", _directory("entry_page"), one_of="visit"),
-    Dimension("exit", "exit_page", _directory("exit_page"), one_of="visit", is_live=False),
+    Dimension("page", "path", _directory("path"), ("view", "leave"), one_of="view", is_open=True),
+    Dimension("entry", "entry_page", _directory("entry_page"), one_of="visit", is_open=True),
+    Dimension("exit", "exit_page", _directory("exit_page"), one_of="visit", is_live=False, is_open=True),
     Dimension("scroll", _SCROLL, one_of="visit", is_partial=True, is_live=False),
     Dimension("channel", _known("channel", "direct"), one_of="visit"),
-    Dimension("source", _known("source", "(direct)"), _known("channel", "direct"), one_of="visit", within="channel"),
-    Dimension("campaign", "campaign", one_of="visit", is_partial=True),
+    Dimension(
+        "source",
+        _known("source", "(direct)"),
+        _known("channel", "direct"),
+        one_of="visit",
+        within="channel",
+        is_open=True,
+    ),
+    Dimension("campaign", "campaign", one_of="visit", is_partial=True, is_open=True),
     Dimension("country", _known("country")),
     Dimension("browser", _known("browser")),
     Dimension("browser_version", _versioned("browser"), _known("browser"), within="browser"),
@@ -88,11 +97,13 @@ DIMENSIONS = (
     Dimension("language", _known("language")),
     Dimension("network_operator", "network_operator", is_partial=True),
     Dimension("loyalty", "loyalty", kinds=("view",), is_partial=True),
-    Dimension("event", "name", kinds=("event",), one_of="event"),
+    Dimension("event", "name", kinds=("event",), one_of="event", is_open=True),
     # Breakage: errors are counted as events are, in cells of their own.
-    Dimension("error", "if(name IN ('404', 'vitals'), '', name)", kinds=("error",), one_of="error"),
-    Dimension("missing_page", "if(name = '404', path, '')", _directory("path"), ("error",), one_of="error"),
-    Dimension("slow_page", _SLOW, _directory("path"), ("error",), one_of="error"),
+    Dimension("error", "if(name IN ('404', 'vitals'), '', name)", kinds=("error",), one_of="error", is_open=True),
+    Dimension(
+        "missing_page", "if(name = '404', path, '')", _directory("path"), ("error",), one_of="error", is_open=True
+    ),
+    Dimension("slow_page", _SLOW, _directory("path"), ("error",), one_of="error", is_open=True),
     *(
         Dimension(vital, f"if(name = 'vitals', properties['{vital}'], '')", kinds=("error",), one_of="error")
         for vital in ("lcp", "inp", "cls", "ttfb")

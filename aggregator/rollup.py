@@ -175,7 +175,8 @@ def _counting(of: tuple[Dimension, ...], *, are_many: bool) -> str:
         kinds = dimensions.kinds(of_deeds)
         texts.append(assembled("rows_of_deeds", cells_of_deeds=dimensions.cells(of_deeds), kinds=kinds))
     rows = "\nUNION ALL\n".join(texts)
-    rare = assembled("rare_cells", rows=rows) if are_many else "false AS is_rare"
+    look_first = are_many and any(each.is_open for each in of)
+    rare = assembled("rare_cells", rows=rows) if look_first else "false AS is_rare"
     return assembled("counted_cells", rows=rows, rare=rare)
 
 
