@@ -65,7 +65,7 @@ def gathered(
     try:
         for part in _parts(matching):
             for which, bounds in _passes(store, period, part, rows_at_once):
-                parameters = {**_key(period), **_clock(period), "seal": seal, "apart": part.sites, **bounds}
+                parameters = {**period.key, **_clock(period), "seal": seal, "apart": part.sites, **bounds}
                 store.command(_gathering(part, f"{part.which} {which}"), parameters, HASH_FIRST)
         yield
     finally:
@@ -103,7 +103,7 @@ def events_held(store: Store, seal: int) -> int:
 
 def clear(store: Store, period: Period) -> None:
     """Take out what sealers gathered of a day that is sealed or given up: none of them needs it any more."""
-    _take_out(store, OF_DAY, _key(period))
+    _take_out(store, OF_DAY, period.key)
 
 
 def clear_dead(store: Store) -> None:
@@ -123,7 +123,7 @@ def _passes(store: Store, period: Period, part: Part, rows_at_once: int) -> Iter
     """Which rows are gathered together. Tokens are spread evenly over all numbers; a row without a visitor is alone."""
     moments = "toUnixTimestamp64Milli(minIf(at, visitor = 0)), toUnixTimestamp64Milli(maxIf(at, visitor = 0))"
     sql = f"SELECT count(), countIf(visitor = 0), {moments} FROM open_events WHERE {OF_DAY} {part.which}"
-    ((events, alone, first, last),) = store.query(sql, {**_key(period), "apart": part.sites})
+    ((events, alone, first, last),) = store.query(sql, {**period.key, "apart": part.sites})
     if events == 0:
         return
     if events <= rows_at_once:
@@ -140,10 +140,6 @@ def _ranges(first: int, last: int, number: int) -> Iterator[tuple[int, int]]:
     for part in range(number):
         start, following = (first + (last + 1 - first) * place // number for place in (part, part + 1))
         yield start, following - 1
-
-
-def _key(period: Period) -> dict[str, object]:
-    return {"day": period.day, "timezone": period.timezone}
 
 
 def _clock(period: Period) -> dict[str, object]:

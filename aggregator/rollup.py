@@ -53,6 +53,11 @@ class Period:
     day: date
     timezone: str
 
+    @property
+    def key(self) -> dict[str, object]:
+        """The parameters of a statement about this day."""
+        return {"day": self.day, "timezone": self.timezone}
+
 
 @dataclass(frozen=True)
 class SiteRules:
@@ -137,7 +142,7 @@ def write(
     Of more than `many_events` rare values are looked for first, which changes nothing but the memory that it takes.
     Raises StoreUnavailable where the cells are not there afterwards.
     """
-    of_seal = {**_key(period), "seal": seal}
+    of_seal = {**period.key, "seal": seal}
     groups = [
         (by, {**of_seal, **_showing(of_sites), **_spans(reading, of_sites)})
         for by, of_sites in _alike({site: rules(site) for site in reading.spans})
@@ -210,10 +215,6 @@ def clock_hours(period: Period) -> list[int]:
     start, end = days.starts_at(period.day, period.timezone), days.ends_at(period.day, period.timezone)
     quarters = range(int(start), int(end), QUARTER_S)
     return [datetime.fromtimestamp(at, UTC).astimezone(zone).hour for at in quarters]
-
-
-def _key(period: Period) -> dict[str, object]:
-    return {"day": period.day, "timezone": period.timezone}
 
 
 def _showing(of_sites: Mapping[str, SiteRules]) -> dict[str, object]:
