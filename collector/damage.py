@@ -12,7 +12,8 @@ the drainer, which has to hold the file's lock for it, saves what can be read (`
 write failed is left in the same way, under a note of its own (`collector.failed_write`).
 
 The lock's file names the spool a second time, and the boot of the machine in which it was last opened: what a process
-wrote is all there while the machine runs, whereas after a power cut the last transaction may be torn.
+wrote is all there while the machine runs, whereas after a power cut the last transaction may be torn, and with it the
+deletions of rows before it, which a drainer does not sync one by one.
 
 Formats: https://www.sqlite.org/fileformat2.html and https://www.sqlite.org/walformat.html.
 """
@@ -26,7 +27,7 @@ import sqlite3
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,8 @@ MAGIC = b"SQLite format 3\0"
 LOOK_TIMEOUT_S = 10.0
 WAL_HEADER_BYTES, FRAME_HEADER_BYTES, INDEX_HEADER_BYTES = 32, 24, 48
 WAL_MAGICS = (0x377F0682, 0x377F0683)
+# The first byte of a page of an index, or of a table without row ids.
+INDEX_PAGES = (2, 10)
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _DAMAGE = frozenset(
@@ -185,7 +188,7 @@ def boot_id() -> str:
 def fault_of(file: Path) -> str | None:
     """What is wrong with a file that nobody writes now, by its header, log and tables; None where nothing is seen.
 
-    Reads 100 bytes of the file and at most 24 of each frame of the log, whatever their sizes. May raise `sqlite3.Error`
+    Reads 100 bytes of the file and at most 25 of each frame of the log, whatever their sizes. May raise `sqlite3.Error`
     where the file cannot be looked at, damaged or not.
     """
     with file.open("rb") as opened:
@@ -226,14 +229,16 @@ def _log_fault(file: Path) -> str | None:
     with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=LOOK_TIMEOUT_S)) as connection:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         page_bytes = int(connection.execute("PRAGMA page_size").fetchone()[0])
+        batches = {root for (root,) in connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'batches'")}
         now = _indexed(file)
     frames = Frames(log_of(file), page_bytes)
     if before is not None and before.frames > frames.whole and frames.salts in (b"", before.salts):
         return f"its log has lost {before.frames - frames.whole} of {before.frames} pages"
     # Of what the index did not know either, a worker was killed before it noted it: that is no damage.
     known = before.frames if before is not None else frames.whole
-    behind = frames.commits_between(now.frames if now is not None else 0, known)
-    if behind > (0 if is_same_boot else 1):
+    end = now.frames if now is not None else 0
+    behind = frames.commits_between(end, known)
+    if behind and (is_same_boot or frames.counts_between(end, known, batches) > 1):
         return f"its log is damaged before its last {behind} transactions"
     return None
 
@@ -275,11 +280,13 @@ def indexed_by(header: bytes) -> Indexed | None:
 class Frames:
     """A write-ahead log, read without SQLite: its frames of the newest generation, the damaged ones among them.
 
+    `headers` has of each frame its header and the first byte of its page.
+
     `salts` tells the generation: each frame of it repeats them. Empty where there is no log.
     """
 
     def __init__(self, file: Path, page_bytes: int) -> None:
-        self.page_bytes = page_bytes
+        self.page_bytes, self._file = page_bytes, file
         self._each = FRAME_HEADER_BYTES + page_bytes
         try:
             self._bytes = file.open("rb")
@@ -295,7 +302,7 @@ class Frames:
 
     def _header(self, number: int) -> bytes:
         self._bytes.seek(WAL_HEADER_BYTES + number * self._each)
-        return self._bytes.read(FRAME_HEADER_BYTES)
+        return self._bytes.read(FRAME_HEADER_BYTES + 1)
 
     def _generation(self, header: bytes) -> bytes:
         """A header that is whole tells it; otherwise most of the first frames do."""
@@ -309,6 +316,30 @@ class Frames:
     def commits_between(self, first: int, last: int) -> int:
         """How many transactions end in frames of this generation behind the first `first`, up to the number `last`."""
         return sum(map(self.ends_transaction, self.headers[first:last]))
+
+    def counts_between(self, first: int, last: int, batches: Collection[int]) -> int:
+        """How many of these move a number or a batch (the pages `batches`), as each does that is synced before the next
+        one begins: of those a power cut tears one."""
+        counts, found = False, 0
+        for number, header in enumerate(self.headers[first:last], first):
+            page = int.from_bytes(header[:4], "big")
+            is_counting = header[FRAME_HEADER_BYTES] in INDEX_PAGES or page in batches
+            counts = counts or (is_counting and header[8:16] == self.salts and self._is_whole(number))
+            if self.ends_transaction(header):
+                counts, found = False, found + counts
+        return found
+
+    def _is_whole(self, number: int) -> bool:
+        """Whether a frame is what was written behind the one before it, whatever became of that."""
+        with self._file.open("rb") as log:
+            log.seek(WAL_HEADER_BYTES + number * self._each)
+            frame = log.read(self._each)
+            log.seek(0)
+            head = log.read(WAL_HEADER_BYTES)
+        before = self.headers[number - 1][16:24] if number else head[24:32]
+        one, other = struct.unpack(">II", before)
+        made = checksum(frame[:8] + frame[FRAME_HEADER_BYTES:], (one, other), is_little=head[3] & 1 == 0)
+        return made == struct.unpack(">II", frame[16:24])
 
     def ends_transaction(self, header: bytes) -> bool:
         """Whether the frame with this header is of this generation and the last one of a transaction."""

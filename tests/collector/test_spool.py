@@ -22,7 +22,7 @@ import pytest
 
 from aggregator.backlog import Backlog, opened
 from collector.answers import ANSWER_LIFE_S, Answers
-from collector.damage import note_damage, note_of
+from collector.damage import Frames, note_damage, note_of
 from collector.days import ends_at
 from collector.group import MAX_ROW_EVENTS, Arrived, Counted, Group, Withdrawn
 from collector.spool import WITHDRAWAL_LIFE_S, Spool, open_spool
@@ -714,19 +714,65 @@ def test_a_damaged_file_is_noted_and_left_alone_as_it_is(tmp_path: Path, damage:
     spool.close()
 
 
-def test_a_torn_end_of_a_log_after_a_power_cut_is_no_damage(tmp_path: Path) -> None:
-    """The last transaction may be torn, as nobody was told that it is done: the machine is another boot's."""
-    folder = killed(tmp_path)
-    log = folder / "spool-0.sqlite-wal"
-    flip(log, log.stat().st_size - 5_000)
+def of_another_boot(folder: Path) -> Path:
+    """The folder, where the machine has come up anew since."""
     lock = folder / "spool-0.lock"
     identity, boot, _ = lock.read_text().split()
     other = "0" * len(boot)
     lock.write_text(f"{identity} {other} {zlib.crc32(f'{identity} {other}'.encode()):08x}\n")
+    return folder
+
+
+def last_transactions(log: Path, number: int) -> int:
+    """Where in a write-ahead log so many last transactions begin."""
+    frames = Frames(log, 4_096)
+    ends = [place for place, header in enumerate(frames.headers) if frames.ends_transaction(header)]
+    return 32 + 4_120 * (ends[-1 - number] + 1)
+
+
+def test_a_torn_end_of_a_log_after_a_power_cut_is_no_damage(tmp_path: Path) -> None:
+    """The last transaction may be torn, as nobody was told that it is done: the machine is another boot's."""
+    folder = of_another_boot(killed(tmp_path))
+    log = folder / "spool-0.sqlite-wal"
+    flip(log, log.stat().st_size - 5_000)
     spool = open_spool(folder, ROOMY)
     assert spool.file.name == "spool-0.sqlite"
     assert ledger(folder)["waiting"] == 4
     spool.close()
+
+
+def test_a_log_torn_before_two_commits_is_damage_after_a_power_cut_too(tmp_path: Path) -> None:
+    """Each commit was synced before the next one began."""
+    folder = of_another_boot(killed(tmp_path))
+    flip(folder / "spool-0.sqlite-wal", last_transactions(folder / "spool-0.sqlite-wal", 2) + 2_000)
+    spool = open_spool(folder, ROOMY)
+    assert spool.file.name == "spool-1.sqlite"
+    spool.close()
+
+
+@pytest.mark.parametrize("torn", range(1, 9))
+def test_deletions_of_drained_rows_that_a_power_cut_tore_are_no_damage_and_are_done_again(
+    tmp_path: Path, torn: int
+) -> None:
+    """A drainer does not sync them one by one; to save such a file would count its batch twice."""
+    spool = open_spool(tmp_path / "alive", ROOMY)
+    for _ in range(8):
+        spool.commit(group(b"%100000d" % 7), NOW)
+    with contextlib.closing(Backlog(spool.file)) as backlog:
+        batch = backlog.record(DAY, "UTC", 100)
+        assert batch is not None
+        backlog.end(batch, "drained")
+        shutil.copytree(tmp_path / "alive", tmp_path / "cut")
+    spool.close()
+    folder = of_another_boot(tmp_path / "cut")
+    log = folder / "spool-0.sqlite-wal"
+    flip(log, last_transactions(log, torn) + 2_000)
+    again = open_spool(folder, ROOMY)
+    assert again.file.name == "spool-0.sqlite"
+    with contextlib.closing(Backlog(again.file)) as backlog:
+        backlog.clear()
+    assert ledger(folder) == {"accepted": 8, "drained": 8, "waiting": 0}
+    again.close()
 
 
 def test_a_worker_leaves_a_file_that_somebody_else_found_damaged(tmp_path: Path) -> None:
