@@ -26,14 +26,14 @@ LOCAL = ("127.", "10.", "192.168.", *(f"172.{second}." for second in range(16, 3
 class SiteArrivals:
     """One site: its last request, and the networks of the last 200 accepted ones."""
 
-    is_development: bool
+    is_in_one_network: bool
     last: tuple[float, Outcome, str] | None = None
     networks: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_REQUESTS))
 
     def is_behind_one_network(self) -> bool:
-        """For development sites never: there the loopback is what everybody comes from."""
+        """Never where it is meant to be: developers come from the loopback, an intranet from one address."""
         networks = list(self.networks)
-        if self.is_development or len(networks) < FEWEST_REQUESTS:
+        if self.is_in_one_network or len(networks) < FEWEST_REQUESTS:
             return False
         (network, requests), *_ = Counter(networks).most_common(1)
         return network.startswith(LOCAL) and requests > ONE_NETWORK_SHARE * len(networks)
@@ -71,7 +71,8 @@ class Arrivals:
         return any(site.last != self._published.get(domain) for domain, site in list(self._sites.items()))
 
     def _made(self, site: Site) -> SiteArrivals:
-        return self._sites.setdefault(site.domain, SiteArrivals(site.is_development))
+        is_in_one_network = site.is_development or site.distinct == "visitor"
+        return self._sites.setdefault(site.domain, SiteArrivals(is_in_one_network))
 
     def published(self, arrived: dict[str, Arrived], now: float) -> None:
         """These are in the spool."""

@@ -169,13 +169,19 @@ def put_loyalty(draft: Draft, parts: Parts) -> None:
 
 
 def put_tokens(draft: Draft, parts: Parts) -> None:
-    """Visitor and network, under the day's key; without an address or a User-Agent there is no visitor."""
+    """Visitor and network, under the day's key; without an address or a User-Agent there is no visitor.
+
+    Where a site counts visitors instead of networks, each stands for a network of their own. What a server asserts
+    without leave stays one.
+    """
     hit, event, place = draft.hit, draft.event, draft.place
     if place is None or hit.user_agent is None:
         return
     network = place.network if hit.trusted_address else ASSERTED_NETWORK
     tokens = parts.keys.tokens(draft.day, event.timezone, event.site, place.host, network, hit.user_agent)
     event.generation, event.visitor, event.network = tokens.generation, tokens.visitor, tokens.network
+    if draft.site.distinct == "visitor" and hit.trusted_address:
+        event.network = tokens.visitor
 
 
 DROPS: tuple[Callable[[Hit, Site], str | None], ...] = (drop_without_consent, drop_unwanted_clients)

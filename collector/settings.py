@@ -32,6 +32,8 @@ from collector.keys import MEMORY_FILE_SYSTEMS, file_system_of
 from collector.toml_table import Table, between, matching
 
 Level = Literal["rounded", "exact"]
+# What k counts: networks, or the visitors of an intranet that is one network.
+Distinct = Literal["network", "visitor"]
 Network = IPv4Network | IPv6Network
 
 # CNIL, guidelines on audience measurement: what it collects is kept for 25 months at most.
@@ -104,6 +106,7 @@ class Site:
     allowed_parameters: tuple[str, ...]
     loyalty: bool = False
     declared: Declared = field(default_factory=Declared)
+    distinct: Distinct = "network"
 
     @property
     def is_development(self) -> bool:
@@ -323,6 +326,8 @@ def _read_site(table: Table, privacy: PrivacySettings) -> Site:
         timezone=table.take("timezone", str, "UTC", "a time zone name such as Europe/Berlin", _timezone),
         k=_read_site_k(table, development, privacy),
         level=_read_level(table, "exact" if development else privacy.level),
+        # Networks: from one of them any number of visitors can be made up. An intranet behind one address has no other.
+        distinct=table.take("distinct", str, "network", '"network" or "visitor"', _distinct),
         consent=_read_consent(table.table("consent")),
         # None: no version is asked for, so none can be outdated.
         policy_version=table.take("policy_version", str, None, "1 to 64 printable ASCII characters", _short_name),
@@ -430,6 +435,14 @@ def _level(text: str) -> Level:
         return "rounded"
     if text == "exact":
         return "exact"
+    raise ValueError
+
+
+def _distinct(text: str) -> Distinct:
+    if text == "network":
+        return "network"
+    if text == "visitor":
+        return "visitor"
     raise ValueError
 
 

@@ -15,6 +15,7 @@ from dashboards.declared_panels import declared_panels
 from dashboards.panels import Panel, panels
 from dashboards.period import TODAY, Period
 from dashboards.reasons import name_in_list
+from dashboards.smallest_group import FEWER_EACH_DAY, FEWER_SO_FAR, SHARED, STEPS, of_group
 from dashboards.stats import Day, Requests, Stats
 from dashboards.timeline import Timeline, timeline_of
 from dashboards.words import Words, marked
@@ -57,6 +58,15 @@ class CoverageRow:
 
 
 @dataclass(frozen=True)
+class GroupWords:
+    """What the page says of the smallest group that shows."""
+
+    fewer_so_far: str
+    steps: str
+    shared: str
+
+
+@dataclass(frozen=True)
 class SitePage:
     """One site's page. `live` is told apart from everything else; `shows_live` where the lists are today's too."""
 
@@ -66,6 +76,7 @@ class SitePage:
     heading: str
     choices: tuple[Choice, ...]
     live: Live
+    group: GroupWords
     seals_at: str
     tiles: tuple[Tile, ...]
     absence: str
@@ -89,6 +100,7 @@ def site_page(
         words.days(question.first, question.last),
         _choices(words, site, period),
         live,
+        _group_words(words, site),
         seals_at(words, settings, site),
         _tiles(words, answer),
         "" if answer.total else _absence(words, settings, answer),
@@ -116,6 +128,10 @@ def seals_at(words: Words, settings: Settings, site: Site) -> str:
     # Any midnight will do: the grace is counted from it.
     midnight = days.starts_at(date(2026, 1, 1), site.timezone)
     return words.clock(midnight + 60 * settings.privacy.grace_minutes, site.timezone)
+
+
+def _group_words(words: Words, site: Site) -> GroupWords:
+    return GroupWords(*(of_group(words, site, sentence) for sentence in (FEWER_SO_FAR, STEPS, SHARED)))
 
 
 def _choices(words: Words, site: Site, period: Period) -> tuple[Choice, ...]:
@@ -157,10 +173,7 @@ def _absence(words: Words, settings: Settings, answer: Stats) -> str:
     """Why the period has no number."""
     site, states = answer.question.site, {day.state for day in answer.days}
     if "fewer than k" in states:
-        return words.say(
-            marked("Fewer than %(k)s networks came on each day, so there is no number to show."),
-            k=words.number(site.k),
-        )
+        return of_group(words, site, FEWER_EACH_DAY)
     return words.say(
         marked("Nothing is sealed yet. A day is sealed from %(time)s (%(timezone)s) on, when it is over."),
         time=seals_at(words, settings, site),

@@ -105,6 +105,7 @@ def as_json(answer: Stats) -> dict[str, object]:
         "from": question.first.isoformat(),
         "to": question.last.isoformat(),
         "k": site.k,
+        "k_counts": f"{site.distinct}s",
         "level": site.level,
         "development": site.is_development,
         "totals": asdict(answer.total) if answer.total else None,

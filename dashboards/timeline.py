@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aggregator.live import Measures
+from collector.settings import Site
 from dashboards.chart import Chart, Value, chart_of
+from dashboards.smallest_group import FEWER, SPANS, of_group
 from dashboards.stats import Day, Span, State, Stats, total_of
 from dashboards.words import Words, marked, marked_count
 
 LONGEST_BY_DAYS = 92
 WEEK = 7
 STATES: dict[State, str] = {
-    "fewer than k": marked("fewer than %(k)s networks"),
     "today": marked("today, not sealed yet"),
     "not sealed": marked("not sealed"),
 }
@@ -47,7 +48,7 @@ class Timeline:
 def timeline_of(words: Words, answer: Stats) -> Timeline | None:
     """The course of what was answered, or None where nothing in it has a number."""
     if answer.spans:
-        return _by_hours(words, answer.spans)
+        return _by_hours(words, answer.question.site, answer.spans)
     if answer.total is None or len(answer.days) == 1:
         return None
     if len(answer.days) > LONGEST_BY_DAYS:
@@ -69,7 +70,7 @@ def _by_weeks(words: Words, answer: Stats) -> Timeline:
     return _timeline(words, words.say(marked("Visitors by week")), labels, steps)
 
 
-def _by_hours(words: Words, spans: Sequence[Span]) -> Timeline:
+def _by_hours(words: Words, site: Site, spans: Sequence[Span]) -> Timeline:
     steps: list[Step] = []
     values: list[Value] = []
     for span in spans:
@@ -78,7 +79,7 @@ def _by_hours(words: Words, spans: Sequence[Span]) -> Timeline:
         each = round(span.measures.visitors / span.hours, 1)
         values += _of_step(words, steps[-1], range(span.hour, span.hour + span.hours), each)
     values += _left_out(words, len(values), HOURS, steps)
-    heading = words.say(marked("Visitors per hour, in spans of enough networks"))
+    heading = of_group(words, site, SPANS)
     return Timeline(heading, chart_of(values, mirrored=words.direction == "rtl", stepped=True), tuple(steps))
 
 
@@ -110,7 +111,11 @@ def _told(words: Words, step: Step) -> str:
 
 
 def _absence(words: Words, day: Day, answer: Stats) -> str:
-    return words.say(STATES[day.state], k=words.number(answer.question.site.k)) if day.measures is None else ""
+    if day.measures is not None:
+        return ""
+    if day.state == "fewer than k":
+        return of_group(words, answer.question.site, FEWER)
+    return words.say(STATES[day.state])
 
 
 def _hours(first: int, end: int) -> str:

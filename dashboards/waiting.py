@@ -15,6 +15,7 @@ from collector.settings import Settings, Site
 from collector.zones import Zones
 from dashboards.reasons import reason_of
 from dashboards.site_page import is_behind_proxy, seals_at
+from dashboards.smallest_group import SHOWS_FROM, of_group
 from dashboards.snippet import collector_url, curl_line, script_tag
 from dashboards.words import Words, marked
 
@@ -84,12 +85,7 @@ def _mark_of(outcome: str, arrival: Arrival | None) -> str:
 def _told(words: Words, site: Site, outcome: str, arrival: Arrival | None) -> tuple[str, tuple[str, ...]]:
     if outcome == "accepted":
         # Not when: with few visits that would tell of a single one.
-        return words.say(marked("The first events have arrived")), (
-            words.say(
-                marked("Numbers show from %(k)s networks on, so that nobody's single visit can be seen."),
-                k=words.number(site.k),
-            ),
-        )
+        return words.say(marked("The first events have arrived")), (of_group(words, site, SHOWS_FROM),)
     if arrival is None:
         return words.say(marked("Waiting for the first event")), ()
     reason = reason_of(arrival.outcome, arrival.reason)

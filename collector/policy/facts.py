@@ -13,7 +13,7 @@ from typing import Literal
 from collector.declared import Declared
 from collector.keys import FAIL_SAFE_S
 from collector.policy.country_source import CountrySource, country_source_of, source_of
-from collector.settings import CNIL_MONTHS, ConsentRules, Level, Settings
+from collector.settings import CNIL_MONTHS, ConsentRules, Distinct, Level, Settings
 
 # Those of the aggregator, which this side may not import; a test holds them equal.
 DEVELOPMENT_DAYS = 7
@@ -53,6 +53,7 @@ class Policy:
     is_development: bool
     timezone: str
     k: int
+    distinct: Distinct
     level: Level
     consent: ConsentRules
     policy_version: str | None
@@ -86,6 +87,7 @@ def _policy_of(
         is_development=site.is_development,
         timezone=site.timezone,
         k=site.k,
+        distinct=site.distinct,
         level=site.level,
         consent=site.consent,
         policy_version=site.policy_version,

@@ -13,8 +13,8 @@ meaning changes `format`.
   `at_most_days_in_store`}}
 - `keys`: {`stored_in` "memory", `destroyed_after`: {`event` "end_of_day", `grace_minutes`, `at_most_days` (that of a
   day already over when its first event came, which waits for its seal)}}
-- `trends`: {`fields`: {table: columns}, `measures`, `dimensions`, `k`, `k_counts` "networks", `level` "rounded" or
-  "exact", `subtraction_can_isolate_people`}
+- `trends`: {`fields`: {table: columns}, `measures`, `dimensions`, `k`, `k_counts` "networks" or "visitors",
+  `level` "rounded" or "exact", `subtraction_can_isolate_people`}
 - `last_request`: {`fields`, `at_most_days`}: what is known of the site's last request, of nobody's in particular
 - `withdrawals`: {`fields`, `at_most_days`}: what finds the events of somebody who asked for their deletion, until then
 - `retention`: {`trends`, `hours`, `coverage`: each {"months": n} or {"days": n}}
@@ -113,7 +113,7 @@ def _trends(policy: Policy) -> dict[str, object]:
         "measures": MEASURES,
         "dimensions": [*(name for kept in OPEN_DAY for name in kept.dimensions), *policy.declared.dimensions],
         "k": policy.k,
-        "k_counts": "networks",
+        "k_counts": f"{policy.distinct}s",
         "level": policy.level,
         "subtraction_can_isolate_people": policy.level == "exact",
     }

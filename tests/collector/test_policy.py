@@ -70,6 +70,9 @@ allowed_parameters = ["q", "tab"]
 domain = "loyal.example"
 loyalty = true
 [[site]]
+domain = "office.example"
+distinct = "visitor"
+[[site]]
 domain = "detailed.example"
 properties = ["plan", "author"]
 [[site]]
@@ -233,6 +236,8 @@ AIMING = {"declared.goals": ["Sign-up"], "trends.dimensions": [*FIXED, "goal"]}
             "the parameters that this site allows: q, tab.",
         ),
         ("reported.example", {"reporting_servers": True}, "The site's own servers may report visits, too."),
+        ("office.example", {"trends.k_counts": "visitors"}, "smallest group, in visitors: 5"),
+        ("office.example", {"trends.k_counts": "visitors"}, "passes for all visitors of a smallest group but one"),
         ("loyal.example", LOYAL, "keeps the day of your last visit to loyal.example, once you have consented"),
         ("loyal.example", LOYAL, "With your consent it keeps the day of your last visit, which stays there."),
         ("detailed.example", DETAILED, "page views and events, by name: plan, author."),

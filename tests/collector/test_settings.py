@@ -241,6 +241,7 @@ def test_an_unknown_name_in_the_environment_is_a_fault(tmp_path: Path, name: str
         (site("k = {}", "localhost"), 1, 0),
         (site("k = {}", "shop.test"), 1, 0),
         (site("level = {}"), '"exact"', '"dp"'),
+        (site("distinct = {}"), '"visitor"', '"person"'),
         (site("retention_months = {}"), 25, 26),
         (site("retention_months = {}"), 1, 0),
         (site("seal_every = {}"), '"day"', '"week"'),

@@ -131,13 +131,14 @@ def test_coverage_is_told_in_tens_and_rare_reasons_are_joined(
 
 def test_the_answer_says_by_which_rules_it_was_made(sealer: Sealer, ask: Callable[..., dict[str, object]]) -> None:
     answer = ask(FIRST, SECOND)
-    rules = {name: answer[name] for name in ("site", "timezone", "from", "to", "k", "level", "development")}
+    rules = {name: answer[name] for name in ("site", "timezone", "from", "to", "k", "k_counts", "level", "development")}
     assert rules == {
         "site": SITE,
         "timezone": "Europe/Berlin",
         "from": "2026-03-28",
         "to": "2026-03-29",
         "k": 5,
+        "k_counts": "networks",
         "level": "rounded",
         "development": False,
     }

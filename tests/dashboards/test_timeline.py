@@ -51,6 +51,13 @@ def test_a_week_is_the_sum_of_its_days_with_numbers(site: Site) -> None:
     assert visitors == [70] * 51 + [60]
 
 
+def test_where_visitors_are_counted_a_day_below_k_says_so(tmp_path: Path) -> None:
+    environ = {"FOOTFALL_SITE__DOMAIN": "example.com", "FOOTFALL_SITE__DISTINCT": "visitor"}
+    timeline = course(load(None, tmp_path, environ).sites["example.com"], 7)
+    assert timeline is not None
+    assert timeline.chart.marks[5].told == "Sun, Mar 29, 2026: fewer than 5 visitors"
+
+
 def test_a_day_without_a_number_says_why(site: Site) -> None:
     timeline = course(site, 7)
     assert timeline is not None

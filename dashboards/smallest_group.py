@@ -1,0 +1,54 @@
+"""What the pages say of k: how many networks make a group that shows, or visitors where a site counts those."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from collector.settings import Distinct, Site
+from dashboards.words import Words, marked
+
+Sentence = Mapping[Distinct, str]
+
+FEWER: Sentence = {
+    "network": marked("fewer than %(k)s networks"),
+    "visitor": marked("fewer than %(k)s visitors"),
+}
+FEWER_SO_FAR: Sentence = {
+    "network": marked("Fewer than %(k)s networks so far."),
+    "visitor": marked("Fewer than %(k)s visitors so far."),
+}
+FEWER_EACH_DAY: Sentence = {
+    "network": marked("Fewer than %(k)s networks came on each day, so there is no number to show."),
+    "visitor": marked("Fewer than %(k)s visitors came on each day, so there is no number to show."),
+}
+SHOWS_FROM: Sentence = {
+    "network": marked("Numbers show from %(k)s networks on, so that nobody's single visit can be seen."),
+    "visitor": marked("Numbers show from %(k)s visitors on, so that nobody's single visit can be seen."),
+}
+STEPS: Sentence = {
+    "network": marked(
+        "It moves in steps of %(k)s networks, so that no single visit shows, and starts again at midnight."
+    ),
+    "visitor": marked(
+        "It moves in steps of %(k)s visitors, so that no single visit shows, and starts again at midnight."
+    ),
+}
+SPANS: Sentence = {
+    "network": marked("Visitors per hour, in spans of enough networks"),
+    "visitor": marked("Visitors per hour, in spans of enough visitors"),
+}
+SHARED: Sentence = {
+    "network": marked(
+        "A value shows only if people from at least %(k)s networks share it on a day. A network is about a household or"
+        " an office, so that nobody stands alone."
+    ),
+    "visitor": marked(
+        "A value shows only if at least %(k)s visitors share it on a day. A visitor is a browser in a network: who uses"
+        " two counts twice."
+    ),
+}
+
+
+def of_group(words: Words, site: Site, sentence: Sentence) -> str:
+    """The sentence for what this site counts, with its k."""
+    return words.say(sentence[site.distinct], k=words.number(site.k))
