@@ -7,7 +7,8 @@ totals may have gone back. So, while nobody else has the file:
 2. rows whose batch the store has, though the file does not know of it, are drained. A batch is named by the spool and
    its first and last row, so all ranges that may have been a batch are tried, up to a bound;
 3. totals of requests become what the store has been told, where that is more;
-4. what was accepted then and is found nowhere is lost: it counts as quarantined, and is told.
+4. what was drained by 2 and is more than was accepted had been counted before, when it was drained first;
+5. what was accepted then and is found nowhere is lost: it counts as quarantined, and is told.
 """
 
 from __future__ import annotations
@@ -75,15 +76,16 @@ def reconcile(backlog: Backlog, store: Store) -> int:
             backlog.end(batch, "drained")
         else:
             backlog.forget(batch)
+    taken_out = 0
     for first, to, batch_held in _drained(backlog, last, held):
         batch = Batch(0, batch_held.day, batch_held.timezone, first, to, batch_held.events)
-        backlog.take_out(batch, is_lost=to > last)
+        taken_out += backlog.take_out(batch, is_lost=to > last)
     totals = store.query(
         "SELECT toString(day), site, outcome, reason, max(requests) FROM coverage_totals"
         " WHERE spool = {spool:UInt64} GROUP BY day, site, outcome, reason",
         {"spool": backlog.identity},
     )
-    return backlog.conclude([(Counted(*key), int(requests)) for *key, requests in totals])
+    return backlog.conclude([(Counted(*key), int(requests)) for *key, requests in totals], taken_out)
 
 
 def _held(store: Store) -> Mapping[int, Held]:

@@ -219,15 +219,17 @@ class Batches(Counts):
         with self._transaction():
             self._connection.execute("DELETE FROM batches WHERE batch = ?", (batch.batch,))
 
-    def take_out(self, batch: Batch, *, is_lost: bool) -> None:
-        """Deletes rows that came back, as the store has their batch, and counts it as drained.
+    def take_out(self, batch: Batch, *, is_lost: bool) -> int:
+        """Deletes rows that came back, as the store has their batch, and counts it as drained; returns the events.
 
         A batch of which no row is here was counted when it was ended, unless the file has forgotten that: `is_lost`.
         """
         with self._transaction():
             deleted = self._connection.execute(f"DELETE FROM rows WHERE {IN_BATCH}", batch.key).rowcount
-            if deleted or is_lost:
-                move_ledger(self._connection, "drained", batch.events)
+            if not (deleted or is_lost):
+                return 0
+            move_ledger(self._connection, "drained", batch.events)
+        return batch.events
 
     def row_ids(self) -> list[int]:
         return [row for (row,) in self._connection.execute("SELECT id FROM rows ORDER BY id")]

@@ -63,10 +63,11 @@ class Counts(SpoolFile):
         found = self._connection.execute("SELECT value FROM facts WHERE name = 'saved'").fetchone()
         return None if found is None else int(found[0])
 
-    def conclude(self, totals: Sequence[tuple[Counted, int]]) -> int:
+    def conclude(self, totals: Sequence[tuple[Counted, int]], taken_out: int) -> int:
         """Takes totals over that are more than its own, counts what is lost, and opens the file to use.
 
-        Returns the events lost. All totals get the number of a new commit, so that they are pushed again.
+        Of `taken_out` events, just counted as drained, some may have been before. All totals get the number of a new
+        commit, so that they are pushed again. Returns the events lost.
         """
         with self._transaction():
             self._connection.executemany(
@@ -77,7 +78,9 @@ class Counts(SpoolFile):
             count_emptied(self._connection)
             lost = self.count_lost()
             if lost < 0:
-                self._count_found(-lost)
+                twice = min(-lost, taken_out)
+                move_ledger(self._connection, "drained", -twice)
+                self._count_found(-lost - twice)
             commits = int(self._connection.execute(LAST_COMMITS).fetchone()[0]) + SKIPPED_ROWS
             self._connection.execute("INSERT OR REPLACE INTO facts VALUES ('commits', ?)", (commits,))
             self._connection.execute("UPDATE counters SET changed = ?", (commits,))
@@ -88,7 +91,7 @@ class Counts(SpoolFile):
     def _count_found(self, events: int) -> None:
         """Within a transaction: events are here whose requests are counted no more. They count for the newest row."""
         newest = self._connection.execute("SELECT day, lines FROM rows ORDER BY id DESC LIMIT 1").fetchone()
-        if newest is not None:
+        if events and newest is not None:
             site = str(orjson.loads(newest[1].splitlines()[0]).get("site", ""))
             self._connection.execute(
                 "INSERT INTO counters VALUES (?, ?, 'accepted', '', ?, 0)"

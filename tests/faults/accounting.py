@@ -36,6 +36,16 @@ OLDEST_DAYS = 390
 # Two deletions that follow each other, each of which waits for the engine to remove parts: for up to a minute.
 WITHDRAWN_WITHIN_S = 180.0
 SEALED = "(day, timezone) IN (SELECT day, timezone FROM committed_seals)"
+WHAT_IS_THERE = (
+    "SELECT day, seal, events, committed_at FROM seals ORDER BY committed_at",
+    "SELECT day, outcome, seal, count(), sum(events), min(at), max(at) FROM batches GROUP BY ALL ORDER BY day, min(at)",
+    "SELECT day, count(), uniq(batch), min(inserted), max(inserted) FROM open_events GROUP BY day ORDER BY day",
+    """SELECT batch, day, events, at FROM batches
+        WHERE outcome = 'open' AND batch NOT IN (SELECT batch FROM open_events)
+        AND batch NOT IN (SELECT batch FROM batches WHERE outcome != 'open')""",
+    "SELECT table, name, reason FROM system.detached_parts",
+)
+LOG_LINES = 60
 # The names of events that may be in no file of a spool once their days are sealed, or their visitor withdrew.
 GONE_NAMES = re.compile(rb'"name":"[bw]\d+-\d+-\d+')
 
@@ -101,8 +111,19 @@ def balanced(installation: Installation, store: Store) -> Ledger:
     try:
         until(is_at_rest, "the ledger balances", RECOVERY_S)
     except AssertionError as fault:
-        raise AssertionError(f"{fault}: {found}; see {installation.log}") from fault
+        raise AssertionError(f"{fault}: {found}\n{_what_is_there(installation, store)}") from fault
     return found[0]
+
+
+def _what_is_there(installation: Installation, store: Store) -> str:
+    """For whoever reads of a fault that does not come again: the store day by day, and the end of the log."""
+    told = []
+    for sql in WHAT_IS_THERE:
+        try:
+            told += [sql, *map(str, store.query(sql))]
+        except (StoreUnavailable, StoreRefused) as fault:
+            told.append(f"{sql}: {fault}")
+    return "\n".join([*told, *installation.log.read_text(errors="replace").splitlines()[-LOG_LINES:]])
 
 
 def named(store: Store) -> Counter[str]:

@@ -138,6 +138,30 @@ def test_what_a_lost_log_had_of_drained_events_is_known_from_the_store_and_the_l
         each.close()
 
 
+def test_events_that_came_back_after_they_were_counted_as_drained_are_not_counted_again(
+    tmp_path: Path, key_dir: Path, store: Store
+) -> None:
+    """Of the page of their row an older image is read, of the page of sums the newest."""
+    place = place_in(tmp_path, key_dir, store, noon(TODAY))
+    worker = place.worker()
+    worker.take(TODAY, 4)
+    with contextlib.closing(connect(worker.spool.file)) as connection:
+        row = connection.execute("SELECT * FROM rows").fetchone()
+        place.drainer().round()
+        worker.take(TODAY, 2)
+        connection.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    place.bury()
+    note_damage(worker.spool.file, "for a test")
+    worker.leave()
+    drainer = place.drainer()
+    for _ in range(4):
+        drainer.round()
+    assert names_in(store) == Counter(worker.names)
+    ledger = place.ledger()
+    assert (ledger.accepted, ledger.open, ledger.quarantined, ledger.imbalances) == (6, 6, 0, ())
+    place.close()
+
+
 RENAMES = [3, *(pytest.param(number, marks=[SOAK, pytest.mark.soak]) for number in (1, 2, 4))]
 
 
