@@ -28,6 +28,7 @@ import pytest
 from aggregator.drain import identity_in
 from aggregator.migrate import migrate
 from aggregator.store import StoreRefused, StoreUnavailable
+from collector.damage import set_aside
 from tests.aggregator.event_lines import event_lines
 from tests.aggregator.front_process import FrontProcess
 from tests.collector.collecting import until
@@ -206,6 +207,7 @@ def look_up(installation: PoweredInstallation, sent: Sent, cuts: Cuts, blamed: s
     sent.doubtful.update(sent.unpromised)
     examine(balanced(installation, store), named(store), sent, figures, blamed)
     figures.row(blamed).kept += kept_too_long(installation, store).total()
+    assert not set_aside(installation.spool_dir), "what a cut tears is no damage"
 
 
 @pytest.fixture(scope="module")
