@@ -12,8 +12,8 @@ The map, in the order that the data takes:
   of who withdrew consent are deleted; `removal`: those of a site that is removed.
 - `guard`, `lease`, `silence`: when sealing may go on. `seal`: an open day into trends, once. `decisions`: what it
   leaves beside them.
-  `gathering`: the day's visits in the store's memory. `dimensions` (with `declared_dimensions`), `rollup`, `sql/`: what
-  the trends are, and the k rule. `destroy`: nothing of the day is left.
+  `gathering`: the day's visits in the store's memory. `dimensions` (with `declared_dimensions`), `rollup`, `crosses`,
+  `sql/`: what the trends are, and the k rule. `destroy`: nothing of the day is left.
   `fail_safe`: what the engine took by itself is counted. `retention`: trends whose time is over go.
 - `live`: today, grouped and floored. `arrivals`: what became of each site's last request.
 

@@ -18,7 +18,7 @@ SealId = NewType("SealId", int)
 ORIGIN = "open day"
 OF_DAY = "WHERE day = {day:Date} AND timezone = {timezone:String}"
 # What a seal writes for readers.
-TRENDS = ("trend_rows", "breakdown_rows")
+TRENDS = ("trend_rows", "breakdown_rows", "cross_rows")
 
 
 class Decisions:

@@ -44,7 +44,9 @@ SYNCED = (
 PINNED = {
     "open_events": (*SYNCED, "old_parts_lifetime = 1", "non_replicated_deduplication_window = 1000"),
     "seals": (*SYNCED, "non_replicated_deduplication_window = 1000"),
-    **dict.fromkeys(("trend_rows", "breakdown_rows", "batches", "coverage_totals", "drains", "closings"), SYNCED),
+    **dict.fromkeys(
+        ("trend_rows", "breakdown_rows", "cross_rows", "batches", "coverage_totals", "drains", "closings"), SYNCED
+    ),
     "coverage_rows": SYNCED,
     **dict.fromkeys(("leases", "arrivals", "migrations"), SYNCED),
 }

@@ -4,8 +4,8 @@ What costs is finding visits: every row of a visitor in the order of time (sql/c
 visitors at a time, whose rows the open day's key finds without reading the others; all that is said of a row rests on
 rows of the same visitor, so that this changes nothing, and memory is bounded.
 
-Invariants: gathered rows are pseudonymous, as open ones are. They are in no file (`gathered_visits` and `counted_cells`
-are tables in memory), no reader sees them, and they are taken out before a seal is committed. Those of a sealer that
+Invariants: gathered rows are pseudonymous, as open ones are. They are in no file (`TABLES` are
+in memory), no reader sees them, and they are taken out before a seal is committed. Those of a sealer that
 died go with the day's seal or its end, or, where that is another sealer's work, when they are older than any attempt.
 Rows that vanish meanwhile (the store was started anew) are missing in `events_held`, and nothing is committed.
 """
@@ -21,7 +21,7 @@ from aggregator.rollup import BY_TIME, Period, assembled, clock_hours
 from aggregator.store import Store, StoreUnavailable
 from collector import days
 
-TABLES = ("gathered_visits", "counted_cells")
+TABLES = ("gathered_visits", "counted_cells", "crossed_visits", "counted_crosses")
 # Sorting 500,000 rows for their visits takes 500 MiB.
 ROWS_AT_ONCE = 500_000
 # No statement of a seal runs longer than ten minutes (the client gives up), and each writes into these tables.

@@ -21,7 +21,7 @@ from aggregator.declared_dimensions import dimensions_of, matching
 from aggregator.dimensions import DIMENSIONS, OF_VISITS, Dimension
 from aggregator.store import Store, StoreUnavailable, statement
 from collector import days
-from collector.settings import CNIL_MONTHS, Settings, is_development
+from collector.settings import CNIL_MONTHS, CROSSES, Settings, is_development
 
 # Every zone's offset since 1972 is a multiple of 15 minutes, so a quarter of an hour never straddles two clock hours.
 QUARTER_S = 900
@@ -31,8 +31,9 @@ DEVELOPMENT_DAYS = 7
 BY_TIME = "ORDER BY at, batch, position"
 # Parameters travel in the query's address: a site takes about 250 bytes there, and servers take 64 KiB at least.
 SITES_AT_ONCE = 100
-# How many dimensions one statement counts: all of a small day, where the statement itself is what takes time; one of a
-# large day, whose sets of visitors are what takes memory (10,000,000 events of 1,000,000 visitors: 300 MiB each).
+# How many dimensions, or pairs of them, one statement counts: all of a small day, where the statement itself is what
+# takes time; one of a large day, whose sets of visitors are what takes memory (10,000,000 events of 1,000,000 visitors:
+# 300 MiB each).
 EVENTS_AT_ONCE = 5_000_000
 # From so many events on it pays to look for rare values first: each value's sets take about a kilobyte.
 MANY_EVENTS = 200_000
@@ -62,13 +63,15 @@ class Period:
 @dataclass(frozen=True)
 class SiteRules:
     """How a site's cells are shown: at least `k` networks each, rounded to `k` unless `exact`, until `keep_until`, by
-    which dimensions. `matching` is what is looked for in the rows of a visit (`declared_dimensions`), or ""."""
+    which dimensions. `matching` is what is looked for in the rows of a visit (`declared_dimensions`), or "". `crosses`
+    are the dimensions that are shown two at a time (`crosses`)."""
 
     k: int
     exact: bool
     keep_until: date
     dimensions: tuple[Dimension, ...] = DIMENSIONS
     matching: str = ""
+    crosses: tuple[str, ...] = CROSSES
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def rules_of(settings: Settings, site: str, day: date) -> SiteRules:
     """The rules for a site's `day`; a site that vanished from the configuration is held to the installation's own."""
     known = settings.sites.get(site)
     k, level = (known.k, known.level) if known else (settings.privacy.k, settings.privacy.level)
-    by = (dimensions_of(known), matching(known.declared)) if known else (DIMENSIONS, "")
+    by = (dimensions_of(known), matching(known.declared), known.crosses) if known else (DIMENSIONS, "", CROSSES)
     if is_development(site):
         return SiteRules(k, level == "exact", day + timedelta(days=DEVELOPMENT_DAYS), *by)
     months = known.retention_months if known else CNIL_MONTHS
@@ -144,7 +147,7 @@ def write(
     """
     of_seal = {**period.key, "seal": seal}
     groups = [
-        (by, {**of_seal, **_showing(of_sites), **_spans(reading, of_sites)})
+        (by, {**of_seal, **showing(of_sites), **_spans(reading, of_sites)})
         for by, of_sites in _alike({site: rules(site) for site in reading.spans})
     ]
     at_once, are_many = max(1, EVENTS_AT_ONCE // max(1, reading.events)), reading.events > many_events
@@ -156,7 +159,7 @@ def write(
         ("breakdown_rows", [(assembled("breakdown_cells"), group | dimensions.sums(by)) for by, group in groups]),
         ("trend_rows", [(assembled("trend_cells"), group) for _, group in groups]),
     ):
-        _insert(store, table, inserts, of_seal)
+        inserted(store, table, inserts, of_seal)
 
 
 def _alike(of_all: Mapping[str, SiteRules]) -> Iterator[tuple[tuple[Dimension, ...], Mapping[str, SiteRules]]]:
@@ -185,7 +188,8 @@ def _counting(of: tuple[Dimension, ...], *, are_many: bool) -> str:
     return assembled("counted_cells", rows=rows, rare=rare)
 
 
-def _insert(store: Store, table: str, inserts: Sequence[Insert], of_seal: Mapping[str, object]) -> None:
+def inserted(store: Store, table: str, inserts: Sequence[Insert], of_seal: Mapping[str, object]) -> None:
+    """Run these inserts into a table; raises StoreUnavailable where their rows are not there afterwards."""
     told = sum(store.command(sql, parameters) for sql, parameters in inserts)
     held = int(store.query(COUNT.format(table=table), of_seal)[0][0])
     # That there are none, or how many there are, may be untrue: then the cells themselves are counted.
@@ -217,7 +221,8 @@ def clock_hours(period: Period) -> list[int]:
     return [datetime.fromtimestamp(at, UTC).astimezone(zone).hour for at in quarters]
 
 
-def _showing(of_sites: Mapping[str, SiteRules]) -> dict[str, object]:
+def showing(of_sites: Mapping[str, SiteRules]) -> dict[str, object]:
+    """The parameters that say how the cells of these sites are shown."""
     return {
         "sites": list(of_sites),
         "ks": [rules.k for rules in of_sites.values()],

@@ -31,7 +31,7 @@ from datetime import date
 from functools import partial
 from typing import Literal
 
-from aggregator import gathering, rollup
+from aggregator import crosses, gathering, rollup
 from aggregator.decisions import OF_DAY, Decisions, SealId
 from aggregator.destroy import drop, vanished
 from aggregator.fail_safe import FailSafe
@@ -253,6 +253,7 @@ class Sealer:
             reading = rollup.read(self._store, seal, rules, self._largest_k())
             self._step("read")
             rollup.write(self._store, period, seal, reading, rules)
+            crosses.write(self._store, period, seal, reading, rules)
             held = gathering.events_held(self._store, seal)
         self._step("written")
         self._decisions.note_batches(period, "sealed", seal)

@@ -51,6 +51,9 @@ HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){LABEL}(?:\.{LABEL})*")
 TIMEZONE_NAME = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 SHORT_NAME = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")
 PARAMETER_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
+# The dimensions that may be crossed with each other, and those that are by default: what lists are filtered by most.
+CROSSES = ("page", "source", "campaign", "country", "browser", "os", "device", "event")
+CROSSABLE = (*CROSSES, "entry", "exit", "channel", "screen", "language")
 SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -107,6 +110,7 @@ class Site:
     loyalty: bool = False
     declared: Declared = field(default_factory=Declared)
     distinct: Distinct = "network"
+    crosses: tuple[str, ...] = CROSSES
 
     @property
     def is_development(self) -> bool:
@@ -341,6 +345,7 @@ def _read_site(table: Table, privacy: PrivacySettings) -> Site:
         # Off: it has browsers keep the day of the last visit, which the site's own notice must say, too.
         loyalty=table.flag("loyalty", False),
         declared=read_declared(table),
+        crosses=_read_crosses(table),
     )
     _read_seal_every(table)
     table.close()
@@ -356,6 +361,16 @@ def _read_site_k(table: Table, development: bool, privacy: PrivacySettings) -> i
 def _read_level(table: Table, default: Level) -> Level:
     must = '"rounded" or "exact" ("dp" is not available in this version)'
     return table.take("level", str, default, must, _level)
+
+
+def _read_crosses(table: Table) -> tuple[str, ...]:
+    # On: without them no list of a sealed day can be narrowed to one value, and a sealed day cannot be counted again.
+    if not table.has("crosses"):
+        return CROSSES
+    crosses = table.each("crosses", f"one of {', '.join(CROSSABLE)}", lambda text: CROSSABLE[CROSSABLE.index(text)])
+    if len(set(crosses)) < len(crosses) or len(crosses) == 1:
+        table.faults.append(f"{table.name}.crosses: must be two dimensions or more, each once, or [] for none")
+    return crosses
 
 
 def _read_seal_every(table: Table) -> None:

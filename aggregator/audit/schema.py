@@ -24,7 +24,7 @@ PLAIN_TYPE = re.compile(r"(?:LowCardinality\()?String\)?|Date|U?Int(?:8|16|32)|E
 # drainers and lease holders, and plain sums.
 KNOWN_WIDE = frozenset(
     {
-        *("trend_rows.seal", "breakdown_rows.seal", "seals.seal", "seals.events", "seals.bounded"),
+        *("trend_rows.seal", "breakdown_rows.seal", "cross_rows.seal", "seals.seal", "seals.events", "seals.bounded"),
         *("batches.batch", "batches.seal", "coverage_totals.spool", "coverage_totals.requests", "arrivals.spool"),
         *("coverage_rows.before", "coverage_rows.requests"),
         *("drains.drainer", "drains.reopened", "leases.epoch", "leases.holder"),
@@ -34,7 +34,7 @@ KNOWN_WIDE = frozenset(
 OPEN = frozenset({"open_events"})
 IN_MEMORY = "ENGINE = Memory"
 FAIL_SAFE = "TTL inserted + toIntervalDay(3)"
-TRENDS = ("trend_rows", "breakdown_rows")
+TRENDS = ("trend_rows", "breakdown_rows", "cross_rows")
 
 
 def tables(installation: Installation) -> Verdict:

@@ -15,10 +15,15 @@ LOOKS_LIKE = {EMAIL: "an e-mail address", ADDRESS: "an IP address", TOKEN: "a to
 
 
 def identifiers(installation: Installation) -> Verdict:
-    """No value or parent in `breakdown_rows` is one that the scrubber would change."""
+    """No value or parent in `breakdown_rows` or `cross_rows` is one that the scrubber would change.
+
+    Crosses are there in both directions, so that one side of them has every value.
+    """
     rows = installation.store.query(
-        "SELECT site, dimension, text, min(day) FROM breakdown_rows ARRAY JOIN [value, parent] AS text"
-        " WHERE text != '' GROUP BY site, dimension, text"
+        "SELECT site, dimension, text, min(day) FROM"
+        " (SELECT site, dimension, parent, value, day FROM breakdown_rows UNION ALL"
+        " SELECT DISTINCT site, dimension_a, parent_a, value_a, day FROM cross_rows)"
+        " ARRAY JOIN [value, parent] AS text WHERE text != '' GROUP BY site, dimension, text"
     )
     found: Counter[tuple[str, str, str]] = Counter()
     for site, dimension, text, _ in rows:

@@ -18,6 +18,8 @@ FROM
         SELECT site, day, seal, visitors, visits, views, events, bounces, engaged_s FROM trend_rows
         UNION ALL
         SELECT site, day, seal, visitors, visits, views, events, bounces, engaged_s FROM breakdown_rows
+        UNION ALL
+        SELECT site, day, seal, visitors, visits, 0, 0, 0, 0 FROM cross_rows
     ) AS sealed
     INNER JOIN (SELECT seal, k FROM seals) AS records USING (seal)
     WHERE seal IN (SELECT seal FROM committed_seals)

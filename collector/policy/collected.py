@@ -53,6 +53,10 @@ TRENDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "trend": (*_OF_A_DAY, "hour", "span", *MEASURES),
         "breakdown": (*_OF_A_DAY, "dimension", "parent", "value", *MEASURES),
+        "cross_breakdown": (
+            *_OF_A_DAY,
+            *("dimension_a", "parent_a", "value_a", "dimension_b", "parent_b", "value_b", "visitors", "visits"),
+        ),
         "coverage": ("day", "site", "outcome", "reason", "spool", "requests"),
     }
 )

@@ -60,6 +60,7 @@ class Policy:
     allowed_parameters: tuple[str, ...]
     loyalty: bool
     declared: Declared
+    crosses: tuple[str, ...]
     has_reporting_servers: bool
     grace_minutes: float
     retention: Retention
@@ -94,6 +95,7 @@ def _policy_of(
         allowed_parameters=site.allowed_parameters,
         loyalty=site.loyalty,
         declared=site.declared,
+        crosses=site.crosses,
         has_reporting_servers=bool(site.ingest_tokens),
         grace_minutes=settings.privacy.grace_minutes,
         retention=_retention(site.is_development, site.retention_months),

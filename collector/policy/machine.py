@@ -13,8 +13,9 @@ meaning changes `format`.
   `at_most_days_in_store`}}
 - `keys`: {`stored_in` "memory", `destroyed_after`: {`event` "end_of_day", `grace_minutes`, `at_most_days` (that of a
   day already over when its first event came, which waits for its seal)}}
-- `trends`: {`fields`: {table: columns}, `measures`, `dimensions`, `k`, `k_counts` "networks" or "visitors",
-  `level` "rounded" or "exact", `subtraction_can_isolate_people`}
+- `trends`: {`fields`: {table: columns}, `measures`, `dimensions`, `crossed` (of these, those of which every two are
+  counted together), `k`, `k_counts` "networks" or "visitors", `level` "rounded" or "exact",
+  `subtraction_can_isolate_people`}
 - `last_request`: {`fields`, `at_most_days`}: what is known of the site's last request, of nobody's in particular
 - `withdrawals`: {`fields`, `at_most_days`}: what finds the events of somebody who asked for their deletion, until then
 - `retention`: {`trends`, `hours`, `coverage`: each {"months": n} or {"days": n}}
@@ -112,6 +113,7 @@ def _trends(policy: Policy) -> dict[str, object]:
         "fields": dict(TRENDS),
         "measures": MEASURES,
         "dimensions": [*(name for kept in OPEN_DAY for name in kept.dimensions), *policy.declared.dimensions],
+        "crossed": policy.crosses,
         "k": policy.k,
         "k_counts": f"{policy.distinct}s",
         "level": policy.level,

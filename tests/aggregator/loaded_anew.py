@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from aggregator.store import Store
 
-TABLES = ("trend_rows", "breakdown_rows", "coverage_totals", "arrivals")
+TABLES = ("trend_rows", "breakdown_rows", "cross_rows", "coverage_totals", "arrivals")
 
 
 def load_anew(store: Store) -> None:

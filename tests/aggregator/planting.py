@@ -31,6 +31,7 @@ HOUR_S = 3_600
 KEY = "day, timezone, seal, keep_until, site"
 MEASURES = "visitors, visits, views, events, bounces, engaged_s"
 COPIED = f"{KEY}, hour, span, {MEASURES}"
+COPIED_CROSSES = f"{KEY}, dimension_a, parent_a, value_a, dimension_b, parent_b, value_b, visitors, visits"
 COPIED_VALUES = f"{KEY}, dimension, parent, value, {MEASURES}"
 
 
@@ -98,6 +99,17 @@ def value(**changed: str) -> Planting:
         "dimension = 'browser'",
         {"parent": "'planted'", **changed},
         "parent = 'planted'",
+    )
+
+
+def cross(**changed: str) -> Planting:
+    """One more row of two dimensions at a time, like one that is there but for the columns in `changed`."""
+    return _copy(
+        "cross_rows",
+        COPIED_CROSSES,
+        "dimension_a = 'browser'",
+        {"parent_a": "'planted'", **changed},
+        "parent_a = 'planted'",
     )
 
 

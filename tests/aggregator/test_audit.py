@@ -267,6 +267,17 @@ VIOLATIONS: dict[str, tuple[Planting, set[str], str]] = {
         {"values"},
         "example.com: 1 values of browser look like an e-mail address",
     ),
+    "an e-mail address in a cross": (
+        planting.cross(value_a="'ada@example.org'"),
+        {"values"},
+        "example.com: 1 values of browser look like an e-mail address",
+    ),
+    "an exact number in a cross": (planting.cross(visitors="61", visits="61"), {"rounding"}, "not every number"),
+    "a cross of a seal that was not committed": (
+        planting.cross(seal="4711"),
+        {"uncommitted rows"},
+        "cross_rows: 1 rows of",
+    ),
     "an IP address as a value": (value(value="'192.0.2.77'"), {"values"}, "look like an IP address"),
     "a token as a value": (value(value="'9f86d081884c7d659a2feaa0'"), {"values"}, "look like a token"),
     "an open event past its time": (open_event(TODAY, 80), {"age of open events"}, "the oldest inserted 80.0 h ago"),

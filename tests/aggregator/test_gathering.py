@@ -40,7 +40,7 @@ def test_a_day_gathered_in_many_passes_is_the_day_gathered_in_one(store: Store) 
     with gathered(store, PERIOD, 1), gathered(store, PERIOD, 2, rows_at_once=len(alone) // 2):
         assert [events_held(store, seal) for seal in (1, 2)] == [len(rows)] * 2
         assert store.query(OF_VISITS, {"seal": 1}) == store.query(OF_VISITS, {"seal": 2}) != []
-    assert left(store) == [0, 0]
+    assert not any(left(store))
 
 
 def test_nothing_gathered_is_left_when_the_seal_is_noted_and_committed(store: Store, settings: Settings) -> None:
@@ -60,7 +60,7 @@ def test_what_dead_sealers_gathered_goes_with_the_seal_of_the_day(store: Store, 
         attempt.__enter__()
     assert left(store)[0] > 0
     sealer(store, settings, after(DAY)).seal_due()
-    assert left(store) == [0, 0]
+    assert not any(left(store))
     assert trends(store) != []
 
 

@@ -79,11 +79,13 @@ def test_all_of_a_site_goes_without_a_running_drainer_and_twice_is_once(place: P
     take_both(place.worker())
     for site in ("example.com", GONE):
         trend_of(place.store, site)
-    assert set(held(place).rows) == {"trend_rows", "breakdown_rows"}
+    assert set(held(place).rows) == {"trend_rows", "breakdown_rows", "cross_rows"}
     assert "trend_rows: 1 rows deleted" in removed(place)
     assert held(place).is_nothing
-    trends = place.store.query("SELECT site FROM trend_rows UNION ALL SELECT site FROM breakdown_rows")
-    assert trends == [("example.com",)] * 2
+    trends = place.store.query(
+        "SELECT site FROM trend_rows UNION ALL SELECT site FROM breakdown_rows UNION ALL SELECT site FROM cross_rows"
+    )
+    assert trends == [("example.com",)] * 3
     assert removed(place) == ["open days and spools: 0 events deleted"]
     assert (place.ledger().imbalances, place.ledger().removed) == ((), 3)
     for table in ("coverage_totals", "arrivals", "open_events"):
@@ -163,6 +165,8 @@ def test_a_configured_site_is_not_removed(place: Place) -> None:
 
 def trend_of(store: Store, site: str) -> None:
     common = {"day": YESTERDAY.isoformat(), "timezone": BERLIN, "seal": 7, "keep_until": "2033-01-01", "site": site}
-    for table, more in (("trend_rows", {"hour": 24}), ("breakdown_rows", {"dimension": "page", "value": "/"})):
+    crossed = {"dimension_a": "page", "value_a": "/", "dimension_b": "os", "value_b": "Linux"}
+    listed = {"dimension": "page", "value": "/"}
+    for table, more in (("trend_rows", {"hour": 24}), ("breakdown_rows", listed), ("cross_rows", crossed)):
         row = {**common, **more}
         store.insert_rows(table, list(row), [list(row.values())])

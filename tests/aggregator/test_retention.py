@@ -18,7 +18,7 @@ from tests.bytes_on_disk import forms, holders
 from tests.clock import SetClock
 
 SITE, OTHER, DEVELOPMENT = "short.example", "long.example", "shop.test"
-TABLES = ("trend_rows", "breakdown_rows")
+TABLES = ("trend_rows", "breakdown_rows", "cross_rows")
 
 
 def settings_of(folder: Path, months: int) -> Settings:
@@ -39,18 +39,19 @@ def retention_of(store: Store, settings: Settings, clock: SetClock | None = None
 def seal(store: Store, site: str, day: date, keep_until: date, value: str = "/") -> None:
     """One row in each table, as a seal writes them."""
     common = {"day": day.isoformat(), "timezone": "UTC", "seal": 7, "keep_until": keep_until.isoformat(), "site": site}
-    for table, more in (("trend_rows", {"hour": 24}), ("breakdown_rows", {"dimension": "page", "value": value})):
+    listed, crossed = {"dimension": "page", "value": value}, {"dimension_a": "page", "value_a": value}
+    for table, more in (("trend_rows", {"hour": 24}), ("breakdown_rows", listed), ("cross_rows", crossed)):
         row = {**common, **more}
         store.insert_rows(table, list(row), [list(row.values())])
 
 
 def kept(store: Store, site: str) -> list[date]:
-    """The days of which both tables have a row."""
+    """The days of which all tables have a row."""
     found = [
         {day for (day,) in store.query(f"SELECT day FROM {table} WHERE site = {{site:String}}", {"site": site})}
         for table in TABLES
     ]
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
     return sorted(found[0])
 
 
@@ -77,7 +78,7 @@ def test_a_shorter_retention_deletes_what_was_sealed_under_a_longer_one(
         for day in (old, young):
             seal(store, site, day, months_after(day, 25), value=f"/planted-{site}-{day}")
     assert retention_of(store, settings_of(tmp_path, 25)).round() == 0
-    assert retention_of(store, settings_of(tmp_path, 3)).round() == 2
+    assert retention_of(store, settings_of(tmp_path, 3)).round() == 3
     assert (kept(store, SITE), kept(store, OTHER)) == ([young], [old, young])
     root = Path(store.query("SELECT data_paths[1] FROM system.tables WHERE name = 'breakdown_rows'")[0][0])
     if root.is_dir():
@@ -91,7 +92,7 @@ def test_a_longer_retention_keeps_nothing_longer_and_brings_nothing_back(
     day = today - timedelta(days=100)
     seal(store, SITE, day, today)
     seal(store, SITE, day + timedelta(days=1), today + timedelta(days=1))
-    assert retention_of(store, settings_of(tmp_path, 25)).round() == 2
+    assert retention_of(store, settings_of(tmp_path, 25)).round() == 3
     assert kept(store, SITE) == [day + timedelta(days=1)]
 
 
@@ -111,6 +112,6 @@ def test_it_looks_once_a_day_and_waits_while_clocks_disagree(store: Store, today
     clock.set_wall(clock.wall() + 7_200)
     assert retention.round() == 0
     clock.pass_time(3_700)
-    assert retention.round() == 2
+    assert retention.round() == 3
     seal(store, SITE, today - timedelta(days=9), today)
     assert retention.round() == 0

@@ -44,6 +44,8 @@ def attacks(laboratory: Laboratory) -> Iterator[tuple[str, Attack]]:
     yield "P4", lambda: p04_what_is_retained.attack(laboratory, 2_000)
     yield "P5", lambda: p05_small_cells.attack(laboratory, days, list(p05_small_cells.small()))
     yield "P6", lambda: p06_subtraction.attack(laboratory, p06_subtraction.crowds_of(60), p06_subtraction.crowds_of(20))
+    crossed = p06_subtraction.crossed_crowds_of
+    yield "P6", lambda: p06_subtraction.attack_crosses(laboratory, crossed(60), crossed(20))
     yield "P7", lambda: p07_planted_link.attack_links(laboratory, p07_planted_link.Extent(2_001, 200))
     yield "P7", lambda: p07_planted_link.attack_least_k(laboratory, 200)
     yield "P8", lambda: p07_planted_link.attack_fakes(laboratory, p07_planted_link.Extent(600, 100))

@@ -33,6 +33,7 @@ BERLIN = "Europe/Berlin"
 DAY = date(2027, 5, 4)
 NOON = days.starts_at(DAY, BERLIN) + 12 * 3600
 MEASURES = "visitors, visits, views, events, bounces, engaged_s"
+CROSSED = "dimension_a, parent_a, value_a, dimension_b, parent_b, value_b, visitors, visits"
 STAGED = (
     "site UInt16, at Int64, generation UInt64, visitor UInt64, network UInt64, kind UInt8, name UInt8, path UInt32,"
     " origin UInt8, campaign UInt16, country UInt8, look UInt16, screen UInt8, language UInt8, engaged_ms UInt32,"
@@ -56,14 +57,17 @@ FROM staged
 NOTHING = Declared()
 Key = tuple[str, str, str]
 Numbers = tuple[int, ...]
+Cross = tuple[Key, Key]
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a reader sees of one site's sealed day: spans by (hour, span), values by (dimension, parent, value)."""
+    """What a reader sees of one site's sealed day: spans by (hour, span), values by (dimension, parent, value), and of
+    every two values, in both directions, visitors and visits."""
 
     spans: Mapping[tuple[int, int], Numbers]
     values: Mapping[Key, Numbers]
+    crosses: Mapping[Cross, Numbers] = field(default_factory=dict)
 
     @property
     def total(self) -> Numbers | None:
@@ -138,7 +142,7 @@ class Scene:
 
     def forget_trends(self) -> None:
         """Empties the trends, for the next build over the same open day."""
-        for table in ("trend_rows", "breakdown_rows", "seals"):
+        for table in ("trend_rows", "breakdown_rows", "cross_rows", "seals"):
             self.store.command(f"TRUNCATE TABLE {table}")
 
     def outputs(self) -> dict[str, Outputs]:
@@ -149,7 +153,14 @@ class Scene:
             spans.setdefault(site, {})[hour, span] = tuple(numbers)
         for site, *rest in self.store.query(f"SELECT site, dimension, parent, value, {MEASURES} FROM breakdown"):
             values.setdefault(site, {})[rest[0], rest[1], rest[2]] = tuple(rest[3:])
-        return {site: Outputs(spans.get(site, {}), values.get(site, {})) for site in spans.keys() | values.keys()}
+        crosses: dict[str, dict[Cross, Numbers]] = {}
+        for site, *rest in self.store.query(f"SELECT site, {CROSSED} FROM cross_breakdown"):
+            cell = (rest[0], rest[1], rest[2]), (rest[3], rest[4], rest[5])
+            assert crosses.setdefault(site, {}).setdefault(cell, tuple(rest[6:])) == tuple(rest[6:])
+        return {
+            site: Outputs(spans.get(site, {}), values.get(site, {}), crosses.get(site, {}))
+            for site in spans.keys() | values.keys()
+        }
 
     def _post(self, table: str, form: str, body: bytes) -> None:
         where = self.endpoint

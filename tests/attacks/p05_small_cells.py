@@ -12,11 +12,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 
 import numpy as np
 
 from aggregator.dimensions import DIMENSIONS, OTHER
-from tests.attacks import nested
+from tests.attacks import crossed, nested
 from tests.attacks.crowds import Crowd, Integers, OpenDay, open_day, words
 from tests.attacks.laboratory import BERLIN, DAY, Key, Laboratory, Numbers, Outputs, Scene
 from tests.attacks.oracle import Counted, Flags, Tally, counted
@@ -24,6 +25,8 @@ from tests.attacks.verdict import Count, Verdict
 from tests.attacks.weakened import COMPLEMENT_UNGUARDED, GENERATIONS_ADDED, MEASURES_UNGUARDED, THRESHOLD_OFF, Weakening
 
 HOUR_MS = 3_600_000
+# Of two dimensions at a time, visitors and visits.
+SHOWN = 2
 WEAKENINGS = (THRESHOLD_OFF, MEASURES_UNGUARDED, COMPLEMENT_UNGUARDED, GENERATIONS_ADDED)
 
 
@@ -113,6 +116,8 @@ def _look(scene: Scene, opened: OpenDay, found: Found, weakening: Weakening | No
             tally = truth.group(groups, len(shown))
             found.add([numbers for _, _, numbers, _ in shown], tally, np.array([k for *_, k in shown]))
     _look_at_nested(opened, truth, outputs, found)
+    for pair in combinations(crossed.UNITS, 2):
+        _look_at_crosses(opened, truth, outputs, pair, found)
     _look_at_hours(opened, truth, outputs, found)
 
 
@@ -155,6 +160,43 @@ def _look_at_nested(opened: OpenDay, truth: Counted, outputs: Mapping[str, Outpu
         if shown:
             tally = truth.group(np.where(is_counted, table[truth.rows["site"]], -1), len(shown))
             found.add([numbers for _, numbers, _ in shown], tally, np.array([k for *_, k in shown]), nested.SHOWN)
+
+
+def _look_at_crosses(
+    opened: OpenDay, truth: Counted, outputs: Mapping[str, Outputs], pair: tuple[str, str], found: Found
+) -> None:
+    """Both directions of each pair: every cell is there once in each."""
+    shown = [
+        (place, one, other, numbers, crowd.k)
+        for place, crowd in enumerate(opened.crowds)
+        for (one, other), numbers in outputs.get(crowd.site, Outputs({}, {})).crosses.items()
+        if (one[0], other[0]) in (pair, pair[::-1])
+    ]
+    forth = [each for each in shown if each[1][0] == pair[0]]
+    assert sorted((place, other, one, *rest) for place, one, other, *rest in forth) == sorted(
+        each for each in shown if each[1][0] == pair[1]
+    )
+    if not forth:
+        return
+    numbered = [{cell: number for number, cell in enumerate(dict.fromkeys(words().cells(name)))} for name in pair]
+    width, height = map(len, numbered)
+    wanted = np.array(
+        [
+            (place * width + numbered[0][one[1], one[2]]) * height + numbered[1][other[1], other[2]]
+            for place, one, other, *_ in forth
+        ]
+    )
+    codes = crossed.cells_of(truth, pair, opened.starts_ms)
+    of = [
+        np.where(each >= 0, np.array([known[cell] for cell in words().cells(name)])[each], 0)
+        for each, known, name in zip(codes, numbered, pair, strict=True)
+    ]
+    cell = (truth.rows["site"].astype(np.int64) * width + of[0]) * height + of[1]
+    order = np.argsort(wanted)
+    place = np.minimum(np.searchsorted(wanted[order], cell), len(wanted) - 1)
+    is_shown = (codes[0] >= 0) & (codes[1] >= 0) & (truth.visit >= 0) & (wanted[order][place] == cell)
+    tally = truth.group(np.where(is_shown, order[place], -1), len(forth))
+    found.add([(*numbers, 0, 0, 0, 0) for *_, numbers, _ in forth], tally, np.array([k for *_, k in forth]), SHOWN)
 
 
 def _look_at_hours(opened: OpenDay, truth: Counted, outputs: Mapping[str, Outputs], found: Found) -> None:

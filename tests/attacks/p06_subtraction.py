@@ -21,15 +21,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tests.attacks import nested
+from tests.attacks import crossed, nested
 from tests.attacks.crowds import Crowd, open_day, words
 from tests.attacks.laboratory import BERLIN, DAY, Key, Laboratory, Outputs, Scene
 from tests.attacks.oracle import Counted, counted
-from tests.attacks.system import MEASURES, Hidden, Reading, System, system_of
+from tests.attacks.system import EDGE, MEASURES, Hidden, Reading, System, system_of
 from tests.attacks.verdict import Count, Verdict
-from tests.attacks.weakened import EACH_NUMBER_ROUNDED_DOWN, SUMS_BIND, THRESHOLD_OFF, TO_THE_NEAREST, Weakening
-
-EDGE = 1e-6
+from tests.attacks.weakened import (
+    CROSSES_BEYOND_THE_WHOLE,
+    EACH_NUMBER_ROUNDED_DOWN,
+    SUMS_BIND,
+    THRESHOLD_OFF,
+    TO_THE_NEAREST,
+    Weakening,
+)
 
 
 @dataclass
@@ -109,6 +114,24 @@ def attack(
     return verdict
 
 
+def attack_crosses(laboratory: Laboratory, crowds: Sequence[Crowd], weak: Sequence[Crowd]) -> Verdict:
+    """The same with all that is shown of two dimensions at a time; the weakened build seals `weak`."""
+    with laboratory.scene() as scene:
+        found = look(scene, crowds, "components", crosses=True)
+        weaker = look(scene, weak, "components", CROSSES_BEYOND_THE_WHOLE, crosses=True)
+        told = "linear programs, with two dimensions at a time"
+        verdict = Verdict("P6", told, found.trials, found.narrow + found.unsound)
+        verdict.remarks.append(f"crosses: {found.told()}")
+        verdict.weakened.append(Count(f"{CROSSES_BEYOND_THE_WHOLE.name}: narrow", weaker.trials, weaker.narrow))
+    return verdict
+
+
+def crossed_crowds_of(count: int, seed: int = 105) -> list[Crowd]:
+    """Sites of up to 200 visits a day; on the first, 12 people are in few values, and nearly all in the largest."""
+    sizes, ks = (12, 18, 24, 30, 40, 60, 90, 130), (5, 5, 3, 5, 10, 2, 5)
+    return [Crowd(f"crossed-{n}.example", sizes[n % 8], ks[n % 7], seed) for n in range(count)]
+
+
 def crowds_of(count: int, ks: Sequence[int] = (5, 5, 5, 2, 3, 10), seed: int = 6) -> list[Crowd]:
     """Sites of up to 200 visits a day; a visitor makes 1.5 visits."""
     sizes = (6, 8, 10, 14, 20, 30, 45, 60, 90, 130)
@@ -123,8 +146,10 @@ def look(
     *,
     exact: bool = False,
     below_k: bool = False,
+    crosses: bool = False,
 ) -> Found:
-    """Seals the crowds by a build and attacks each site-day; with `below_k` it only counts shown groups below k."""
+    """Seals the crowds by a build and attacks each site-day; with `below_k` it only counts shown groups below k, with
+    `crosses` it knows of two dimensions at a time, too."""
     found = Found()
     opened = open_day(DAY, BERLIN, crowds)
     scene.fill(opened)
@@ -140,7 +165,11 @@ def look(
             _count_shown_below_k(of_site, crowd.k, found)
             continue
         truth = counted(opened.rows[opened.rows["site"] == place])
-        _solve(system_of(of_site, crowd.k, reading), truth, found)
+        true = _Truth(truth, crossed.Truth(truth, list(of_site.values), opened.starts_ms))
+        system = system_of(of_site, crowd.k, reading)
+        if crosses:
+            crossed.Tables(system, of_site).add()
+        _solve(system, true, found)
     return found
 
 
@@ -152,9 +181,8 @@ def _count_shown_below_k(outputs: Outputs, k: int, found: Found) -> None:
             found.pinned += numbers[0] < k
 
 
-def _solve(system: System, truth: Counted, found: Found) -> None:
+def _solve(system: System, true: _Truth, found: Found) -> None:
     narrow, pinned = found.narrow, found.pinned
-    true = _Truth(truth)
     for hidden in system.hidden:
         if system.is_wide(hidden.variable):
             found.trials += 1
@@ -175,8 +203,8 @@ def _solve(system: System, truth: Counted, found: Found) -> None:
 class _Truth:
     """The exact count of each hidden group, by the oracle."""
 
-    def __init__(self, counted_rows: Counted) -> None:
-        self._counted = counted_rows
+    def __init__(self, counted_rows: Counted, of_crosses: crossed.Truth) -> None:
+        self._counted, self._of_crosses = counted_rows, of_crosses
         self._known: dict[tuple[str, str], tuple[int, ...]] = {}
         self._of_nested: dict[Key | None, tuple[int, ...]] = {}
         self._rows = nested.rows_of(counted_rows)
@@ -184,6 +212,9 @@ class _Truth:
     def of(self, hidden: Hidden) -> int:
         if hidden.nested:
             whole, *parts = (self._of_group(key)[hidden.measure] for key in hidden.nested)
+            return whole - sum(parts)
+        if hidden.crossed:
+            whole, *parts = (self._of_crosses.of(where)[hidden.measure] for where in hidden.crossed)
             return whole - sum(parts)
         key = (hidden.dimension, hidden.name)
         if key not in self._known:

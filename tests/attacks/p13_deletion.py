@@ -26,7 +26,7 @@ from tests.bytes_on_disk import forms, holders
 K = 5
 VISITORS = 12
 KEPT = "kept.example"
-TABLES = ("open_events", "trend_rows", "breakdown_rows", "coverage_totals")
+TABLES = ("open_events", "trend_rows", "breakdown_rows", "cross_rows", "coverage_totals")
 CONFIG = """
 [[site]]
 domain = "kept.example"

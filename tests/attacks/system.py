@@ -46,6 +46,8 @@ UPPER = {"browser_version": "browser", "os_version": "os", "source": "channel"}
 HAVE_PARENTS = ("page", "entry", "exit", *UPPER)
 UNBOUNDED = np.inf
 INFEASIBLE = 2
+# What a linear program's numbers may be off by.
+EDGE = 1e-6
 # More than a site of 200 visits a day can have of anything: a bound on every count, so that each program has an end.
 MOST = 100_000.0
 
@@ -64,6 +66,8 @@ class Hidden:
     holds: Callable[[str, str], bool]
     # Of groups within groups: (whole,) for a group itself, (whole, part) for what of it is not in a part; None is all.
     nested: tuple[Key | None, ...] = ()
+    # Of two dimensions at a time: who is in all of the first values, without who is in all of the others.
+    crossed: tuple[tuple[tuple[str, Key | None], ...], ...] = ()
 
 
 @dataclass
@@ -76,6 +80,8 @@ class System:
     high: list[float] = field(default_factory=list)
     sums: list[tuple[Mapping[int, int], float, float]] = field(default_factory=list)
     hidden: list[Hidden] = field(default_factory=list)
+    groups: Mapping[Key, Group] = field(default_factory=dict)
+    total: Group = ()
     _made: tuple[object, object, object, object] | None = field(default=None, init=False)
     _least: npt.NDArray[np.float64] | None = field(default=None, init=False)
     _greatest: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0), init=False)
@@ -84,6 +90,19 @@ class System:
         """A group of which nothing is shown."""
         group = tuple(self._variable(0, UNBOUNDED) for _ in ALL)
         self._relate(group)
+        return group
+
+    def people(self) -> Group:
+        """A group of which nothing is shown, and of which visitors and visits alone are asked."""
+        group = (self._variable(0, UNBOUNDED), self._variable(0, UNBOUNDED))
+        self.add({group[VISITORS]: 1, group[VISITS]: -1}, -UNBOUNDED, 0)
+        return group
+
+    def shown_people(self, numbers: Numbers) -> Group:
+        """A group with its published visitors and visits."""
+        group = self.people()
+        self.add({group[VISITORS]: 1}, *self._bounds(numbers[VISITORS]))
+        self.add({group[VISITS]: 1, group[VISITORS]: -1}, *self._bounds(numbers[VISITS] - numbers[VISITORS]))
         return group
 
     def nothing(self) -> int:
@@ -119,11 +138,25 @@ class System:
     def is_wide(self, variable: int) -> bool:
         """Whether solutions found so far already give the variable k values; saves most of the programs."""
         if self._least is None:
-            for sign in (1, -1):
-                self._solve({each.variable: sign for each in self.hidden})
+            self._widen()
         if self._least is None:
             return False
-        return bool(self._greatest[variable] - self._least[variable] >= self.k - 1)
+        return self._has_k_values(variable)
+
+    def _widen(self) -> None:
+        """Looks for solutions far apart, for all hidden counts at once, then for those that are left, and so on."""
+        left = [each.variable for each in self.hidden]
+        before = len(left) + 1
+        while left and len(left) < before:
+            for sign in (1, -1):
+                self._solve(dict.fromkeys(left, sign))
+            if self._least is None:
+                return
+            before, left = len(left), [variable for variable in left if not self._has_k_values(variable)]
+
+    def _has_k_values(self, variable: int) -> bool:
+        assert self._least is not None
+        return bool(self._greatest[variable] - self._least[variable] >= self.k - 1 - EDGE)
 
     def range_of(self, variable: int) -> tuple[float, float] | None:
         """The least and the greatest possible value; None where the system has no solution at all."""
@@ -210,6 +243,7 @@ def system_of(outputs: Outputs, k: int, reading: Reading) -> System:
         _hidden_measures(system, key[0], f"{key[1]} {key[2]}", group, outputs.values[key], holds)
     _add_hours(system, outputs, total)
     _add_nested(system, groups, total)
+    system.groups, system.total = groups, total
     return system
 
 

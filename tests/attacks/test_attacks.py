@@ -113,6 +113,11 @@ def test_p6_no_subtraction_leaves_fewer_than_k_values(laboratory: Laboratory) ->
     assert_withstood(p06_subtraction.attack(laboratory, crowds, crowds, p06_subtraction.WEAKENED[:2]))
 
 
+def test_p6_nor_do_two_dimensions_at_a_time(laboratory: Laboratory) -> None:
+    crowds = p06_subtraction.crossed_crowds_of(2)
+    assert_withstood(p06_subtraction.attack_crosses(laboratory, crowds, crowds[:1]))
+
+
 def test_p7_a_planted_link_shows_nothing(laboratory: Laboratory) -> None:
     assert_withstood(p07_planted_link.attack_links(laboratory, Extent(40, 10, (5,), (VISITORS_COUNTED,))))
 

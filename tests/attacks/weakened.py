@@ -48,6 +48,7 @@ THRESHOLD_OFF = Weakening(
         Replacement(SQL + "counted_cells.sql", "size >= k AND place", "size >= 1 AND place"),
         Replacement(SQL + "counted_cells.sql", "HAVING cell_networks >= k", "HAVING cell_networks >= 1"),
         Replacement(SQL + "trend_cells.sql", "HAVING cell_networks >= k", "HAVING cell_networks >= 1"),
+        Replacement(SQL + "crossed_cells.sql", "HAVING cell_networks >= k", "HAVING cell_networks >= 1"),
     ),
 )
 MEASURES_UNGUARDED = Weakening(
@@ -78,6 +79,7 @@ GENERATIONS_ADDED = Weakening(
             "sum(finalizeAggregation(networks)) OVER",
             2,
         ),
+        Replacement(SQL + "crossed_cells.sql", "max(networks) AS cell_networks", "sum(networks) AS cell_networks"),
     ),
 )
 VISITORS_COUNTED = Weakening(
@@ -93,6 +95,9 @@ VISITORS_COUNTED = Weakening(
             "StateIf({largest_k:UInt16})(network, network != 0",
             "StateIf({largest_k:UInt16})(visitor, network != 0",
             5,
+        ),
+        Replacement(
+            SQL + "crossed_cells.sql", "uniqExactIf(network, network != 0)", "uniqExactIf(visitor, network != 0)"
         ),
         Replacement("aggregator/rollup.py", "spans(of_site, rules(site).k)", "spans(of_site, 1)"),
     ),
@@ -172,6 +177,10 @@ SUMS_BIND = Weakening(
         Replacement(SQL + "breakdown_cells.sql", "NOT exceeds AND NOT (is_rest AND binds)", "true"),
         Replacement(SQL + "trend_cells.sql", "NOT (exceeds OR (is_least AND binds))", "true"),
     ),
+)
+CROSSES_BEYOND_THE_WHOLE = Weakening(
+    "two dimensions at a time, whatever they add up to",
+    (Replacement(SQL + "cross_cells.sql", "QUALIFY max(exceeds_whole) OVER (PARTITION BY site, cell) = 0", ""),),
 )
 LEAST_K_2 = Weakening("k = 2 allowed", (Replacement("collector/settings.py", "LEAST_K = 3\n", "LEAST_K = 2\n"),))
 COVERAGE_AT_ONCE = Weakening(

@@ -15,6 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from aggregator import crosses
 from aggregator.coverage import HourlyCoverage
 from aggregator.declared_dimensions import declared_dimensions, matching
 from aggregator.destroy import drop, vanished
@@ -72,6 +73,7 @@ class Worker:
         with gathered(self._store, period, request["seal"], {site: of.matching for site, of in rules.items()}):
             reading = read(self._store, request["seal"], rules.__getitem__, max(rule.k for rule in rules.values()))
             write(self._store, period, request["seal"], reading, rules.__getitem__)
+            crosses.write(self._store, period, request["seal"], reading, rules.__getitem__)
         return {"events": reading.events, "bounded": reading.bounded}
 
     def live(self, request: Request) -> object:

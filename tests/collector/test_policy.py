@@ -73,6 +73,9 @@ loyalty = true
 domain = "office.example"
 distinct = "visitor"
 [[site]]
+domain = "crossed.example"
+crosses = ["page", "country"]
+[[site]]
 domain = "detailed.example"
 properties = ["plan", "author"]
 [[site]]
@@ -240,6 +243,7 @@ AIMING = {"declared.goals": ["Sign-up"], "trends.dimensions": [*FIXED, "goal"]}
         ("office.example", {"trends.k_counts": "visitors"}, "passes for all visitors of a smallest group but one"),
         ("loyal.example", LOYAL, "keeps the day of your last visit to loyal.example, once you have consented"),
         ("loyal.example", LOYAL, "With your consent it keeps the day of your last visit, which stays there."),
+        ("crossed.example", {"trends.crossed": ["page", "country"]}, "the group is large enough: page, country."),
         ("detailed.example", DETAILED, "page views and events, by name: plan, author."),
         ("aiming.example", AIMING, "reach a goal that the site has set. Its goals: Sign-up."),
         ("walked.example", WALKED, "one after the other. Its paths: buy."),
@@ -370,7 +374,13 @@ def test_what_is_kept_of_a_last_request_and_of_a_withdrawal_is_named_with_its_te
 
 
 @pytest.mark.parametrize(
-    ("name", "table"), [("trend", "trend_rows"), ("breakdown", "breakdown_rows"), ("coverage", "coverage_totals")]
+    ("name", "table"),
+    [
+        ("trend", "trend_rows"),
+        ("breakdown", "breakdown_rows"),
+        ("cross_breakdown", "cross_rows"),
+        ("coverage", "coverage_totals"),
+    ],
 )
 def test_every_column_that_is_retained_is_named_in_the_document(collector: Collector, name: str, table: str) -> None:
     assert document(collector, "usual.example")["trends"]["fields"][name] == columns_of(table)

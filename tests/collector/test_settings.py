@@ -84,6 +84,7 @@ def test_every_setting_of_the_file_arrives(tmp_path: Path) -> None:
         seal_every = "day"
         ingest_tokens = [{{ name = "shop", sha256 = "{DIGEST}", trusted_addresses = true }}]
         allowed_parameters = ["q", "page"]
+        crosses = ["country", "entry"]
         """,
     )
     collector, example = settings.collector, settings.sites["example.com"]
@@ -102,6 +103,7 @@ def test_every_setting_of_the_file_arrives(tmp_path: Path) -> None:
     assert (example.policy_version, example.retention_months) == ("2026-05", 13)
     assert example.ingest_tokens == (IngestToken("shop", DIGEST, trusted_addresses=True),)
     assert example.allowed_parameters == ("q", "page")
+    assert example.crosses == ("country", "entry")
 
 
 def test_every_setting_arrives_from_the_environment_and_wins_over_the_file(tmp_path: Path) -> None:
@@ -250,6 +252,9 @@ def test_an_unknown_name_in_the_environment_is_a_fault(tmp_path: Path, name: str
         (site("allowed_parameters = {}"), f'["{"q" * 64}"]', f'["{"q" * 65}"]'),
         (site("allowed_parameters = {}"), '["ids[]"]', '["a b"]'),
         (site("loyalty = {}"), "true", '"yes"'),
+        (site("crosses = {}"), '["page", "os", "channel"]', '["page", "os", "goal"]'),
+        (site("crosses = {}"), "[]", '["page"]'),
+        (site("crosses = {}"), '["page", "event"]', '["page", "event", "page"]'),
         (site("consent = {}"), "{ assumed = true }", "{ assumed = 1 }"),
         (site("consent = {}"), "{ field = false, assumed = true }", "{ field = false }"),
         (site("consent = {}"), "{ }", "true"),

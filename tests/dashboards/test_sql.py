@@ -22,6 +22,9 @@ OTHER_TABLES = frozenset(
         "counted_cells",
         "trend_rows",
         "breakdown_rows",
+        "cross_rows",
+        "crossed_visits",
+        "counted_crosses",
         "seals",
         "drains",
         "closings",
@@ -37,6 +40,10 @@ def filled(store: Store, sealer: Sealer) -> Store:
     """A store with one sealed day, one that is not committed, and an open event; the last two hold a secret."""
     sealer.seal(DAY, [("example.com", 24, 1, 20), ("example.com", 9, 1, 5)], [("example.com", "page", "", "/", 20)])
     sealer.seal(date(2026, 3, 11), [], [("example.com", "page", "", SECRET, 20)], commit=False)
+    for seal, value in store.query("SELECT seal, value FROM breakdown_rows"):
+        columns = ("day", "timezone", "seal", "keep_until", "site", "dimension_a", "value_a", "dimension_b", "value_b")
+        crossed = (DAY, "UTC", seal, date(2149, 6, 6), "example.com", "page", value, "os", "Linux", 15, 15)
+        store.insert_rows("cross_rows", (*columns, "visitors", "visits"), [crossed])
     names = ("day", "timezone", "site", "at", "batch", "position", "generation", "visitor", "network", "kind", "path")
     at = datetime(2026, 3, 12, 9, tzinfo=UTC)
     row = (date(2026, 3, 12), "UTC", "example.com", at, 1, 1, 1, 424_242, 1, "view", SECRET)
@@ -67,6 +74,7 @@ QUESTIONS: dict[str, list[tuple[object, ...]]] = {
     "SELECT count() FROM trend WHERE hour = 24 AND day BETWEEN '2026-03-01' AND '2026-03-31'": [(1,)],
     "SELECT * EXCEPT (site, value) FROM breakdown": [(DAY, "page", "", 20, 20, 20, 20, 20, 20)],
     "SELECT count() FROM coverage": [(0,)],
+    "SELECT value_b, visitors FROM cross_breakdown WHERE dimension_a = 'page' AND dimension_b = 'os'": [("Linux", 15)],
     "SELECT positionCaseInsensitive(value, '/'), splitByChar('/', value)[1] FROM breakdown": [(1, "")],
     "SELECT hour FROM trend WHERE NOT (hour = 24 OR site ILIKE '%org') /* so */": [(9,)],
 }  # fmt: skip
@@ -245,7 +253,9 @@ def test_an_attempt_is_refused_before_the_store_sees_it(sql: str) -> None:
 
 
 def test_a_refusal_says_in_one_line_what_is_readable() -> None:
-    with pytest.raises(SqlRefused, match=r"^only these tables are readable: breakdown, coverage, trend$"):
+    with pytest.raises(
+        SqlRefused, match=r"^only these tables are readable: breakdown, coverage, cross_breakdown, trend$"
+    ):
         checked("SELECT * FROM open_events", OTHER_TABLES)
 
 

@@ -71,7 +71,7 @@ def check(figures: Figures, world: World, store: Store, timezone: str) -> None:
     assert {name: day for name, (day, _) in world.counted_on.items()} == {
         name: day_of(at, timezone) for name, (_, at) in world.accepted.items()
     }
-    for table in ("trend_rows", "breakdown_rows"):
+    for table in ("trend_rows", "breakdown_rows", "cross_rows"):
         before = store.query(f"SELECT count() FROM {table}")
         store.command(f"OPTIMIZE TABLE {table} FINAL")
         assert store.query(f"SELECT count() FROM {table}") == before != [(0,)]

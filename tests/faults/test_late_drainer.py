@@ -122,7 +122,7 @@ def test_a_drainer_that_comes_back_after_30_hours_counts_as_late_and_one_after_2
 
     figures = Figures("time_drainers")
     assert asyncio.run(away_for(20)) == (0, 0)
-    for table in ("seals", "closings", "batches", "drains", "trend_rows", "breakdown_rows"):
+    for table in ("seals", "closings", "batches", "drains", "trend_rows", "breakdown_rows", "cross_rows"):
         clocked_store.command(f"TRUNCATE TABLE {table}")
     assert asyncio.run(away_for(30)) == (8, 1)
     told(figures, capsys)
