@@ -11,7 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
+from aggregator.crosses import pairs_of
 from aggregator.declared_dimensions import names_of
+from aggregator.dimensions import OTHER
+from collector.page import MAX_PATH_CHARS
 from collector.settings import Settings, Site
 
 # A three-year panel and its edges.
@@ -19,8 +22,8 @@ MAX_DAYS = 1_100
 # A seal keeps at most 2,000 values of a dimension; a page shows 100 without scrolling for long.
 MAX_LIMIT = 2_000
 DEFAULT_LIMIT = 100
-NAMES = ("site", "from", "to", "dimension", "limit")
-NOT_YET = ("filter", "compare")
+NAMES = ("site", "from", "to", "dimension", "limit", "filter")
+NOT_YET = ("compare",)
 ISO_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -33,6 +36,14 @@ class BadQuestion(Exception):
 
 
 @dataclass(frozen=True)
+class Filter:
+    """One value of a crossed dimension: what it is asked of is narrowed to its visits, on sealed days."""
+
+    dimension: str
+    value: str
+
+
+@dataclass(frozen=True)
 class Question:
     """One site's days from `first` to `last`, both included; without `dimensions` it asks for totals alone."""
 
@@ -41,6 +52,7 @@ class Question:
     last: date
     dimensions: tuple[str, ...]
     limit: int
+    filter: Filter | None = None
 
 
 def single_values(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -48,7 +60,7 @@ def single_values(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     values: dict[str, str] = {}
     for name, value in pairs:
         if name in NOT_YET:
-            raise BadQuestion(400, f"{name} is not available in this version: it needs cross_breakdown; leave it out")
+            raise BadQuestion(400, f"{name} is not available in this version; leave it out")
         if name not in NAMES:
             raise BadQuestion(400, f"only {', '.join(NAMES)} can be asked")
         if name in values:
@@ -76,7 +88,35 @@ def question_of(values: Mapping[str, str], site: Site, today: date) -> Question:
         raise BadQuestion(400, "from must not be later than to")
     if (last - first).days >= MAX_DAYS:
         raise BadQuestion(400, f"from must be less than {MAX_DAYS} days before to")
-    return Question(site, first, last, _dimensions(values.get("dimension"), site), _limit(values.get("limit")))
+    narrowed = filter_of(values, site)
+    if narrowed is not None and first == today:
+        raise BadQuestion(400, "filter needs a day that is sealed: from must be earlier than today")
+    dimensions = _dimensions(values.get("dimension"), crossed_with(narrowed, site))
+    return Question(site, first, last, dimensions, _limit(values.get("limit")), narrowed)
+
+
+def filter_of(values: Mapping[str, str], site: Site) -> Filter | None:
+    """What `filter` asks for, None where it is not given. Raises `BadQuestion`."""
+    if "filter" not in values:
+        return None
+    dimension, colon, value = values["filter"].partition(":")
+    if dimension not in site.crosses or not colon or not 1 <= len(value) <= MAX_PATH_CHARS or value == OTHER:
+        known = ", ".join(site.crosses) or "none: the site crosses no dimensions"
+        raise BadQuestion(400, f"filter must be DIMENSION:VALUE, the dimension one of {known}")
+    return Filter(dimension, value)
+
+
+def crossed_with(narrowed: Filter | None, site: Site) -> tuple[str, ...]:
+    """The dimensions whose lists there are: of a value those that are crossed with its dimension."""
+    if narrowed is None:
+        return names_of(site)
+    return tuple(
+        name
+        for pair in pairs_of(site.crosses)
+        if narrowed.dimension in pair
+        for name in pair
+        if name != narrowed.dimension
+    )
 
 
 def _day(name: str, text: str) -> date:
@@ -88,8 +128,7 @@ def _day(name: str, text: str) -> date:
     raise BadQuestion(400, f"{name} must be a day, written 2026-05-31")
 
 
-def _dimensions(text: str | None, site: Site) -> tuple[str, ...]:
-    known = names_of(site)
+def _dimensions(text: str | None, known: tuple[str, ...]) -> tuple[str, ...]:
     if text is not None and text not in known:
         raise BadQuestion(400, f"dimension must be one of {', '.join(known)}")
     return () if text is None else (text,)

@@ -26,6 +26,9 @@ from dashboards.rates import Counted, Rate, rate_of
 
 # Dimensions whose values are parts of a whole that is shown, and the statement that compares both.
 PARTS = {"goal": "goals", "funnel": "funnels"}
+ALL = tuple(each.name for each in fields(Measures))
+# What is known of two dimensions at a time.
+PEOPLE = ("visitors", "visits")
 State = Literal["sealed", "fewer than k", "today", "not sealed"]
 
 
@@ -72,6 +75,8 @@ class Stats:
     results: tuple[Result, ...]
     live: Live | None
     coverage: tuple[Requests, ...]
+    # Of a question with a filter the days that have lists; values have visitors and visits alone.
+    crossed: tuple[date, ...] = ()
 
 
 def stats(store: Store, live: LiveView | None, question: Question, today: date, zones: Zones | None = None) -> Stats:
@@ -81,12 +86,13 @@ def stats(store: Store, live: LiveView | None, question: Question, today: date, 
         question,
         total_of(days),
         days,
-        _spans(store, question) if question.first == question.last < today else None,
+        _spans(store, question) if question.first == question.last < today and not question.filter else None,
         _values(store, question) if question.dimensions else {},
         _rates(store, question),
         _results(store, question) if "variant_goal" in question.dimensions else (),
-        live.of(question.site) if live is not None and question.last == today else None,
+        live.of(question.site) if live is not None and question.last == today and not question.filter else None,
         _coverage(store, question),
+        _crossed(store, question),
     )
 
 
@@ -111,11 +117,13 @@ def as_json(answer: Stats) -> dict[str, object]:
         "totals": asdict(answer.total) if answer.total else None,
         "days": [_day_as_json(day) for day in answer.days],
     }
+    if question.filter is not None:
+        told["filter"] = {**asdict(question.filter), "crossed_days": [day.isoformat() for day in answer.crossed]}
     if answer.spans is not None:
         told["hours"] = [{"hour": span.hour, "span": span.hours, **asdict(span.measures)} for span in answer.spans]
     for dimension in question.dimensions:
         told["dimension"] = dimension
-        told["values"] = _cells_as_json(answer.values.get(dimension, ()))
+        told["values"] = _cells_as_json(answer.values.get(dimension, ()), PEOPLE if question.filter else ALL)
         if dimension in PARTS:
             told["rates"] = {value: asdict(rate) for value, rate in answer.rates.items()}
         if dimension == "variant_goal":
@@ -130,8 +138,11 @@ def _day_as_json(day: Day) -> dict[str, object]:
     return {"day": day.day.isoformat(), "state": day.state, **(asdict(day.measures) if day.measures else {})}
 
 
-def _cells_as_json(cells: Iterable[Cell]) -> list[dict[str, object]]:
-    return [{"parent": cell.parent, "value": cell.value, **asdict(cell.measures)} for cell in cells]
+def _cells_as_json(cells: Iterable[Cell], of: Iterable[str] = ALL) -> list[dict[str, object]]:
+    return [
+        {"parent": cell.parent, "value": cell.value, **{name: getattr(cell.measures, name) for name in of}}
+        for cell in cells
+    ]
 
 
 def _live_as_json(live: Live, question: Question) -> dict[str, object]:
@@ -150,7 +161,8 @@ def _live_as_json(live: Live, question: Question) -> dict[str, object]:
 
 def _days(store: Store, question: Question, today: date, zones: Zones) -> tuple[Day, ...]:
     sealed = _sealed(store, question, zones)
-    measured = {row[0]: Measures(*row[1:]) for row in store.query(_statement("day_totals"), _of_site(question))}
+    statement = "day_totals_within" if question.filter else "day_totals"
+    measured = {row[0]: Measures(*row[1:]) for row in store.query(_statement(statement), _of_site(question))}
     asked = [question.first + timedelta(days=after) for after in range((question.last - question.first).days + 1)]
     return tuple(Day(day, _state(day, measured, sealed, today), measured.get(day)) for day in asked)
 
@@ -185,9 +197,17 @@ def _spans(store: Store, question: Question) -> tuple[Span, ...]:
 def _values(store: Store, question: Question) -> dict[str, tuple[Cell, ...]]:
     parameters = {"dimensions": list(question.dimensions), "limit": question.limit, **_of_site(question)}
     cells: dict[str, list[Cell]] = {dimension: [] for dimension in question.dimensions}
-    for dimension, parent, value, *numbers in store.query(_statement("values"), parameters):
-        cells[dimension].append(Cell(parent, value, Measures(*numbers)))
+    statement = "values_within" if question.filter else "values"
+    for dimension, parent, value, *numbers in store.query(_statement(statement), parameters):
+        known = (*numbers, *[0] * (len(ALL) - len(numbers)))
+        cells[dimension].append(Cell(parent, value, Measures(*known)))
     return {dimension: tuple(listed) for dimension, listed in cells.items()}
+
+
+def _crossed(store: Store, question: Question) -> tuple[date, ...]:
+    if question.filter is None:
+        return ()
+    return tuple(sorted(day for (day,) in store.query(_statement("crossed_days"), _of_site(question))))
 
 
 def _rates(store: Store, question: Question) -> dict[str, Rate]:
@@ -219,7 +239,8 @@ def _period(question: Question) -> dict[str, object]:
 
 
 def _of_site(question: Question) -> dict[str, object]:
-    return {"site": question.site.domain, **_period(question)}
+    narrowed = {"of": question.filter.dimension, "value": question.filter.value} if question.filter else {}
+    return {"site": question.site.domain, **_period(question), **narrowed}
 
 
 def _statement(name: str) -> str:

@@ -18,6 +18,7 @@ __all__ = ["bare_store", "endpoint", "session_store", "store"]
 
 MEASURES = ("visitors", "visits", "views", "events", "bounces", "engaged_s")
 KEPT = date(2100, 1, 1)
+Key = tuple[str, str, str]
 
 
 @dataclass
@@ -53,10 +54,12 @@ class Sealer:
         spans: Sequence[tuple[str, int, int, int]] = (),
         values: Sequence[tuple[str, str, str, str, int]] = (),
         *,
+        crosses: Sequence[tuple[str, Key, Key, int]] = (),
         commit: bool = True,
         origin: str = "open",
     ) -> None:
-        """`spans`: (site, hour, span, number); `values`: (site, dimension, parent, value, number)."""
+        """`spans`: (site, hour, span, number); `values`: (site, dimension, parent, value, number); `crosses`: (site,
+        one, other, number), each written in both directions."""
         self.number += 1
         key = (day, self.timezone, self.number, KEPT)
         columns = ("day", "timezone", "seal", "keep_until", "site")
@@ -64,6 +67,10 @@ class Sealer:
         self.store.insert_rows("trend_rows", (*columns, "hour", "span", *MEASURES), rows)
         cells = [(*key, *cell[:4], *[cell[4]] * 6) for cell in values]
         self.store.insert_rows("breakdown_rows", (*columns, "dimension", "parent", "value", *MEASURES), cells)
+        both = [(site, *one, *other, number, number) for site, one, other, number in crosses]
+        both += [(site, *other, *one, number, number) for site, one, other, number in crosses]
+        named = [f"{column}_{side}" for side in "ab" for column in ("dimension", "parent", "value")]
+        self.store.insert_rows("cross_rows", (*columns, *named, "visitors", "visits"), [(*key, *row) for row in both])
         if commit:
             record = (day, self.timezone, origin, self.number, datetime.now(UTC), 1, 0, 5, "rounded", 1)
             names = ("day", "timezone", "origin", "seal", "committed_at", "events", "bounded", "k", "level", "days")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aggregator.dimensions import DIMENSIONS
 from collector.settings import Settings, load
-from dashboards.question import MAX_DAYS, BadQuestion, Question, question_of, single_values, site_of
+from dashboards.question import MAX_DAYS, BadQuestion, Filter, Question, question_of, single_values, site_of
 
 TODAY = date(2026, 5, 31)
 
@@ -94,11 +94,24 @@ def test_from_may_be_as_late_as_to_and_as_early_as_the_limit(settings: Settings)
         assert str(refusal(settings, from_=day.isoformat())).startswith("from must")
 
 
-@pytest.mark.parametrize("name", ["filter", "compare"])
-def test_what_needs_cross_breakdown_is_refused_and_not_left_out(settings: Settings, name: str) -> None:
-    refused = refusal(settings, **{name: "page:/"})
+def test_what_this_version_cannot_answer_is_refused_and_not_left_out(settings: Settings) -> None:
+    refused = refusal(settings, compare="year")
     assert refused.status == 400
-    assert str(refused).startswith(f"{name} is not available in this version: it needs cross_breakdown")
+    assert str(refused).startswith("compare is not available in this version")
+
+
+def test_a_filter_is_a_value_of_a_crossed_dimension_and_its_value_may_have_colons(settings: Settings) -> None:
+    earlier = {"from_": (TODAY - timedelta(days=2)).isoformat()}
+    assert ask(settings, filter="page:/a:b", **earlier).filter == Filter("page", "/a:b")
+    assert ask(settings, **earlier).filter is None
+    assert ask(settings, filter="country:DE", dimension="page", **earlier).dimensions == ("page",)
+    assert ask(settings, filter=f"page:{'/' * 512}", **earlier).filter
+    for wrong in ("country", "country:", "language:de", "goal:x", f"page:{'/' * 513}", "page:(other)"):
+        refused = refusal(settings, filter=wrong, **earlier)
+        assert str(refused).startswith("filter must be DIMENSION:VALUE, the dimension one of page, source,")
+    for alone in ("country", "language"):
+        assert str(refusal(settings, filter="country:DE", dimension=alone, **earlier)).startswith("dimension must be")
+    assert str(refusal(settings, filter="country:DE")).startswith("filter needs a day that is sealed")
 
 
 def test_an_unknown_field_is_refused(settings: Settings) -> None:

@@ -10,7 +10,7 @@ import pytest
 from aggregator.live import LiveView
 from aggregator.store import Store
 from collector.settings import Settings, load
-from dashboards.question import Question
+from dashboards.question import Filter, Question
 from dashboards.stats import as_json, stats
 from tests.aggregator.event_lines import event_lines
 from tests.dashboards.conftest import Sealer, StillClock
@@ -55,6 +55,31 @@ def test_totals_are_sums_of_the_days_with_numbers(sealer: Sealer, ask: Callable[
     sealer.seal(SECOND)
     sealer.seal(THIRD, [(SITE, 24, 24, 15)])
     assert ask(FIRST, THIRD)["totals"] == each(25)
+
+
+def test_a_filter_narrows_lists_to_what_is_crossed_and_days_to_the_value(
+    sealer: Sealer, store: Store, settings: Settings
+) -> None:
+    germany, chrome, page = ("country", "", "DE"), ("browser", "", "Chrome"), ("page", "/", "/x")
+    listed = [(SITE, *germany, 20), (SITE, *page, 30), (SITE, "country", "", "FR", 90)]
+    crossed = [(SITE, germany, page, 15), (SITE, germany, chrome, 10), (SITE, ("country", "", "FR"), page, 90)]
+    sealer.seal(FIRST, [(SITE, 24, 24, 120)], listed, crosses=[*crossed, (OTHER_SITE, germany, page, 70)])
+    sealer.seal(SECOND, [(SITE, 24, 24, 120)], listed, crosses=[(SITE, germany, page, 5)])
+    sealer.seal(THIRD, [(SITE, 24, 24, 120)], listed)
+    sealer.seal(THIRD, crosses=[(SITE, germany, page, 70)], commit=False, origin="another")
+
+    def asked(narrowed: Filter, *dimensions: str) -> dict[str, object]:
+        question = Question(settings.sites[SITE], FIRST, THIRD, dimensions, 100, narrowed)
+        return as_json(stats(store, None, question, TODAY))
+
+    told = asked(Filter("country", "DE"), "page")
+    assert told["values"] == [{"parent": "/", "value": "/x", "visitors": 20, "visits": 20}]
+    assert told["totals"] == each(60)
+    assert told["filter"] == {"dimension": "country", "value": "DE", "crossed_days": ["2026-03-28", "2026-03-29"]}
+    told = asked(Filter("page", "/x"), "country")
+    assert [(cell["value"], cell["visitors"]) for cell in told["values"]] == [("FR", 90), ("DE", 20)]  # type: ignore[attr-defined]  # JSON
+    told = asked(Filter("country", "IS"), "page")
+    assert (told["values"], told["totals"]) == ([], None)
 
 
 def test_below_k_in_total_there_is_no_number_at_all(sealer: Sealer, ask: Callable[..., dict[str, object]]) -> None:
