@@ -5,8 +5,9 @@ What was folded stands as one line that says so; within a parent it says which.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 
 from aggregator.dimensions import OTHER
@@ -22,7 +23,7 @@ VERSIONS = {"browser": "browser_version", "os": "os_version"}
 @dataclass(frozen=True)
 class Row:
     """One value. `share` is of the largest of its list, in percent; `is_text` where it stands as the site wrote it;
-    `note` is said beside it; `rows` are the versions of it."""
+    `note` is said beside it; `rows` are the versions of it; `address` is that of the page narrowed to it, or ""."""
 
     label: str
     note: str
@@ -31,6 +32,7 @@ class Row:
     numbers: tuple[int, ...]
     share: float
     rows: tuple[Row, ...] = ()
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ KINDS = {
 OF_VISITS = marked("%(least)s to %(most)s of visits")
 # The dimension of a property is this and its key.
 PROPERTY = "prop:"
-KIND_OF_PROPERTY = _Kind("", (("visitors", marked("Visitors")), ("visits", marked("Visits"))))
+PEOPLE = (("visitors", marked("Visitors")), ("visits", marked("Visits")))
+KIND_OF_PROPERTY = _Kind("", PEOPLE)
 RATINGS = {
     "good": marked("Good"),
     "needs-improvement": marked("Needs improvement"),
@@ -148,12 +151,24 @@ AS_WRITTEN = frozenset(
 
 
 def panels(
-    words: Words, lists: Mapping[str, Sequence[Cell]], rates: Mapping[str, Rate] = MappingProxyType({})
+    words: Words,
+    lists: Mapping[str, Sequence[Cell]],
+    rates: Mapping[str, Rate] = MappingProxyType({}),
+    address: Callable[[str, str], str] = lambda _dimension, _value: "",
+    *,
+    is_narrowed: bool = False,
 ) -> tuple[Panel, ...]:
-    """Every dimension that has values, in the order of the page; the properties that a site declares come last."""
+    """Every dimension that has values, in the order of the page; the properties that a site declares come last.
+
+    `address` is where a value leads. Of a page that `is_narrowed`, lists have visitors and visits alone.
+    """
     properties = sorted(name for name in lists if name.startswith(PROPERTY))
     notes = {goal: told_rate(words, rate) for goal, rate in rates.items()}
-    return tuple(_panel(words, name, lists, notes) for name in (*KINDS, *properties) if lists.get(name))
+    listed = [name for name in (*KINDS, *properties) if lists.get(name)]
+    kinds = {name: KINDS.get(name, KIND_OF_PROPERTY) for name in listed}
+    if is_narrowed:
+        kinds = {name: replace(kind, columns=PEOPLE) for name, kind in kinds.items()}
+    return tuple(_panel(words, name, kinds[name], lists, notes, partial(address, name)) for name in listed)
 
 
 def told_rate(words: Words, rate: Rate, sentence: str = OF_VISITS) -> str:
@@ -164,22 +179,30 @@ def told_rate(words: Words, rate: Rate, sentence: str = OF_VISITS) -> str:
     return words.say(sentence, least=least, most=most)
 
 
-def _panel(words: Words, name: str, lists: Mapping[str, Sequence[Cell]], notes: Mapping[str, str]) -> Panel:
-    kind, cells = KINDS.get(name, KIND_OF_PROPERTY), lists[name]
+def _panel(
+    words: Words,
+    name: str,
+    kind: _Kind,
+    lists: Mapping[str, Sequence[Cell]],
+    notes: Mapping[str, str],
+    address: Callable[[str], str],
+) -> Panel:
+    cells = lists[name]
     of = tuple(measure for measure, _ in kind.columns)
     # What was folded comes last: it is many values, and no rival of a single one.
     ordered = sorted(cells, key=lambda cell: cell.value == OTHER)
     versions = lists.get(VERSIONS.get(name, ""), ())
     most = max((cell.measures.visitors for cell in cells if cell.value != OTHER), default=0)
-    rows = [_row(words, name, cell, of, most, versions) for cell in ordered]
+    rows = [replace(_row(words, name, cell, of, most, versions), address=address(cell.value)) for cell in ordered]
     if name == "goal":
         rows = [replace(row, note=notes.get(row.label, "")) for row in rows]
     columns = tuple(words.say(heading) for _, heading in kind.columns)
     short = len(rows) if len(rows) <= SHORT + 1 else SHORT
-    return Panel(name, _title(words, name), columns, tuple(rows[:short]), tuple(rows[short:]))
+    return Panel(name, title_of(words, name), columns, tuple(rows[:short]), tuple(rows[short:]))
 
 
-def _title(words: Words, name: str) -> str:
+def title_of(words: Words, name: str) -> str:
+    """What the list of a dimension is called."""
     if name in KINDS:
         return words.say(KINDS[name].title)
     return words.say(marked("Property: %(key)s"), key=name.removeprefix(PROPERTY))
@@ -195,7 +218,7 @@ def _row(words: Words, name: str, cell: Cell, of: Iterable[str], most: int, vers
     is_folded = cell.value == OTHER
     share = min(100.0, 100 * cell.measures.visitors / most) if most else 0.0
     return Row(
-        _folded(words, name, cell.parent) if is_folded else _label(words, name, cell.value),
+        _folded(words, name, cell.parent) if is_folded else label_of(words, name, cell.value),
         _note(words, name, cell),
         (name in AS_WRITTEN or name.startswith(PROPERTY)) and not is_folded and not cell.value.startswith("("),
         is_folded,
@@ -205,7 +228,8 @@ def _row(words: Words, name: str, cell: Cell, of: Iterable[str], most: int, vers
     )
 
 
-def _label(words: Words, name: str, value: str) -> str:
+def label_of(words: Words, name: str, value: str) -> str:
+    """A value of a dimension in words."""
     if value == "(unknown)":
         return words.say(marked("Unknown"))
     if value == "(direct)":

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from aggregator.declared_dimensions import names_of
 from collector.settings import Site
-from dashboards.question import BadQuestion, Question, question_of
+from dashboards.question import BadQuestion, Question, crossed_with, filter_of, question_of
 
 # 52 whole weeks: the curve of a year is drawn by weeks, and each stands for as many days as the next.
 LENGTHS = {"day": 1, "7d": 7, "30d": 30, "12m": 364}
@@ -30,16 +29,19 @@ class Period:
 
 
 def period_of(values: Mapping[str, str], site: Site, today: date, default: str = DEFAULT) -> Period:
-    """What `period`, or `from` and `to`, ask for; raises `BadQuestion`."""
-    dimensions = names_of(site)
+    """What `period`, or `from` and `to`, ask for, narrowed by `filter`; raises `BadQuestion`."""
+    narrowed = filter_of(values, site)
+    dimensions = crossed_with(narrowed, site)
     if "from" in values or "to" in values:
         asked = question_of({name: values[name] for name in ("from", "to") if values.get(name)}, site, today)
-        return Period("", Question(site, asked.first, asked.last, dimensions, LIMIT))
+        return Period("", Question(site, asked.first, asked.last, dimensions, LIMIT, narrowed))
     name = values.get("period", default)
     if name == TODAY:
+        if narrowed is not None:
+            raise BadQuestion(400, "filter needs days that are sealed: leave it out for today")
         # Its lists are those of the live view.
         return Period(name, Question(site, today, today, (), LIMIT))
     if name not in LENGTHS:
         raise BadQuestion(400, f"period must be one of {', '.join((TODAY, *LENGTHS))}, or from and to must be given")
     yesterday = today - timedelta(days=1)
-    return Period(name, Question(site, today - timedelta(days=LENGTHS[name]), yesterday, dimensions, LIMIT))
+    return Period(name, Question(site, today - timedelta(days=LENGTHS[name]), yesterday, dimensions, LIMIT, narrowed))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from urllib.parse import urlencode
+from functools import partial
 
 from aggregator.arrivals import Arrival
 from aggregator.live import Live
 from collector import days
 from collector.settings import Settings, Site
 from dashboards.declared_panels import declared_panels
+from dashboards.narrowing import Narrowing, address_of, address_of_value, narrowing_of
 from dashboards.panels import Panel, panels
 from dashboards.period import TODAY, Period
 from dashboards.reasons import name_in_list
@@ -85,6 +86,7 @@ class SitePage:
     panels: tuple[Panel, ...]
     coverage: tuple[CoverageRow, ...]
     is_behind_proxy: bool
+    narrowing: Narrowing | None
 
 
 def site_page(
@@ -98,7 +100,7 @@ def site_page(
         live.day,
         period,
         words.days(question.first, question.last),
-        _choices(words, site, period),
+        _choices(words, period),
         live,
         _group_words(words, site),
         seals_at(words, settings, site),
@@ -106,16 +108,19 @@ def site_page(
         "" if answer.total else _absence(words, settings, answer),
         timeline_of(words, answer),
         shows_live,
-        panels(words, live.lists, {}) if shows_live else _sealed_panels(words, answer),
+        panels(words, live.lists, {}) if shows_live else _sealed_panels(words, period, answer),
         _coverage(words, answer.coverage),
         is_behind_proxy(site, arrival),
+        narrowing_of(words, period, answer),
     )
 
 
-def _sealed_panels(words: Words, answer: Stats) -> tuple[Panel, ...]:
+def _sealed_panels(words: Words, period: Period, answer: Stats) -> tuple[Panel, ...]:
     declared = answer.question.site.declared
     followed = declared_panels(words, declared, answer.values, answer.rates, answer.results)
-    return panels(words, answer.values, answer.rates) + followed
+    address = partial(address_of_value, period)
+    is_narrowed = answer.question.filter is not None
+    return panels(words, answer.values, answer.rates, address, is_narrowed=is_narrowed) + followed
 
 
 def is_behind_proxy(site: Site, arrival: Arrival | None) -> bool:
@@ -134,11 +139,16 @@ def _group_words(words: Words, site: Site) -> GroupWords:
     return GroupWords(*(of_group(words, site, sentence) for sentence in (FEWER_SO_FAR, STEPS, SHARED)))
 
 
-def _choices(words: Words, site: Site, period: Period) -> tuple[Choice, ...]:
+def _choices(words: Words, period: Period) -> tuple[Choice, ...]:
     return tuple(
-        Choice(words.say(label), f"/sites/{site.domain}?{urlencode({'period': name})}", name == period.name)
-        for name, label in CHOICES.items()
+        Choice(words.say(label), _address(name, period), name == period.name) for name, label in CHOICES.items()
     )
+
+
+def _address(name: str, period: Period) -> str:
+    """Of another period, narrowed as this one is; today cannot be."""
+    narrowed = None if name == TODAY else period.question.filter
+    return address_of(Period(name, period.question), narrowed)
 
 
 def _tiles(words: Words, answer: Stats) -> tuple[Tile, ...]:
@@ -150,8 +160,9 @@ def _tiles(words: Words, answer: Stats) -> tuple[Tile, ...]:
     tiles = [
         Tile(words.say(marked("Visitors")), words.number(total.visitors), by_day),
         Tile(words.say(marked("Visits")), words.number(total.visits), ""),
-        Tile(words.say(marked("Page views")), words.number(total.views), ""),
     ]
+    if total.views or answer.question.filter is None:
+        tiles.append(Tile(words.say(marked("Page views")), words.number(total.views), ""))
     if total.views and total.visits:
         tiles.append(Tile(words.say(marked("Views a visit")), words.number(round(total.views / total.visits, 1)), ""))
     bounces, visits = _shown_bounces(answer.days)
@@ -172,6 +183,8 @@ def _shown_bounces(of_days: Iterable[Day]) -> tuple[int, int]:
 def _absence(words: Words, settings: Settings, answer: Stats) -> str:
     """Why the period has no number."""
     site, states = answer.question.site, {day.state for day in answer.days}
+    if answer.question.filter is not None:
+        return words.say(marked("No list of these days shows it: its groups were too small, or nothing is sealed."))
     if "fewer than k" in states:
         return of_group(words, site, FEWER_EACH_DAY)
     return words.say(

@@ -116,6 +116,9 @@ LISTS: Mapping[str, Shares] = {
     },
     "event": {("", "Add to basket"): 0.13, ("", "Purchase"): 0.04, ("", "Newsletter"): 0.02},
 }
+# With the country.
+CROSSED = ("page", "source", "browser", "os", "device", "event")
+CROSSED_DAYS = 20
 REQUESTS = {
     ("accepted", ""): 1.0,
     ("dropped", "no_consent"): 0.42,
@@ -131,6 +134,7 @@ def seal_month(store: Store, site: str, timezone: str, today: date, *, days: int
     drawn = random.Random(site)
     trends: list[Sequence[object]] = []
     cells: list[Sequence[object]] = []
+    crosses: list[Sequence[object]] = []
     seals: list[Sequence[object]] = []
     requests: list[Sequence[object]] = []
     for number in range(1, days + 1):
@@ -144,13 +148,27 @@ def seal_month(store: Store, site: str, timezone: str, today: date, *, days: int
         trends.append((*key, 24, 24, *_measures(visitors)))
         trends += [(*key, *span) for span in _spans(visitors)]
         cells += [(*key, *cell) for cell in _cells(visitors, drawn)]
+        # Days before were sealed by a version that did not cross.
+        crosses += [(*key, *cell) for cell in _crosses(visitors)] if number <= CROSSED_DAYS else []
     head = ("day", "timezone", "seal", "keep_until", "site")
     # A table is partitioned by month, and an insert may touch a hundred partitions.
     store.insert_rows("trend_rows", (*head, "hour", "span", *MEASURES), trends)
     store.insert_rows("breakdown_rows", (*head, "dimension", "parent", "value", *MEASURES), cells)
+    columns = (f"{column}_{side}" for side in "ab" for column in ("dimension", "parent", "value"))
+    store.insert_rows("cross_rows", (*head, *columns, "visitors", "visits"), crosses)
     names = ("day", "timezone", "origin", "seal", "committed_at", "events", "bounded", "k", "level", "days")
     store.insert_rows("seals", names, seals)
     store.insert_rows("coverage_totals", ("day", "site", "outcome", "reason", "spool", "requests"), requests)
+
+
+def _crosses(visitors: float) -> Iterator[Sequence[object]]:
+    for other in CROSSED:
+        for one, share in LISTS["country"].items():
+            for value, part in LISTS[other].items():
+                number = _rounded(visitors * share * part)
+                if number and "(other)" not in (*one, *value):
+                    yield "country", *one, other, *value, number, number
+                    yield other, *value, "country", *one, number, number
 
 
 def _visitors(day: date, number: int, busy: float, drawn: random.Random) -> float:

@@ -108,6 +108,29 @@ def test_pages_and_json_tell_the_same(installation: Installation, sealer: Sealer
     assert f"Kagi Search Visitors: {told['values'][0]['visitors']}" in text
 
 
+def test_a_value_of_a_list_narrows_the_page_to_it_and_back(installation: Installation, sealer: Sealer) -> None:
+    germany, page, kagi = ("country", "", "DE"), ("page", "/", "/a b"), ("source", "search", "Kagi")
+    listed = [("example.com", *germany, 40), ("example.com", *page, 60), ("example.com", "language", "", "de", 50)]
+    crossed = [("example.com", germany, page, 25), ("example.com", germany, kagi, 15)]
+    sealer.seal(BEFORE, [("example.com", 24, 24, 80)], listed, crosses=crossed)
+    sealer.seal(YESTERDAY, [("example.com", 24, 24, 80)], listed)
+    leads = re.findall(r'<span class="label"><a href="([^"]+)"', installation.page(f"{PATH}?period=7d").text)
+    narrowed = f"{PATH}?period=7d&amp;filter=country%3ADE"
+    assert sorted(leads) == [narrowed, f"{PATH}?period=7d&amp;filter=page%3A%2Fa+b"]
+    text = installation.text(narrowed.replace("&amp;", "&"))
+    assert "Narrowed to: Countries · Germany Show everything" in text
+    assert "Days of which there are no such lists: 1." in text
+    assert "Visitors 80 each day's, added up Visits 80" in text
+    assert "/a b Visitors: 25 Visits: 25" in text
+    assert "Kagi Search Visitors: 15 Visits: 15" in text
+    assert "Languages" not in text
+    assert f'<a href="{PATH}?period=7d">Show everything</a>' in installation.page(narrowed.replace("&amp;", "&")).text
+    empty = installation.text(f"{PATH}?period=7d&filter=country:IS")
+    assert "No list of these days shows it" in empty
+    for query in ("period=today&filter=country:DE", "period=7d&filter=language:de", "period=7d&filter=country"):
+        assert installation.page(f"{PATH}?{query}").status_code == 400
+
+
 def test_sealed_and_live_numbers_stand_apart(installation: Installation, store: Store, sealer: Sealer) -> None:
     sealer.seal(YESTERDAY, [("example.com", 24, 24, 40)], [("example.com", "page", "/", "/sealed", 40)])
     visit(store, 7)

@@ -66,6 +66,7 @@ OTHER_PLACES = {
     "day": f"/sites/{SHOP}?period=day",
     "year": f"/sites/{SHOP}?period=12m",
     "live": f"/sites/{SHOP}?period=today",
+    "narrowed": f"/sites/{SHOP}?filter=country:DE",
     "days": f"/sites/{SHOP}?from=2026-01-01&to=2026-01-02",
     "absent": "/absent",
     "used-link": "/sign-in/used",
