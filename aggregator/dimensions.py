@@ -76,6 +76,10 @@ DIMENSIONS = (
     Dimension("page", "path", _directory("path"), ("view", "leave"), one_of="view", is_open=True),
     Dimension("entry", "entry_page", _directory("entry_page"), one_of="visit", is_open=True),
     Dimension("exit", "exit_page", _directory("exit_page"), one_of="visit", is_live=False, is_open=True),
+    # From a page, the parent, to the next one. Moves overlap: a visit makes several.
+    Dimension(
+        "flow", "if(came_from = '', '', path)", "came_from", ("view",), one_of="none", is_live=False, is_open=True
+    ),
     Dimension("scroll", _SCROLL, one_of="visit", is_partial=True, is_live=False),
     Dimension("channel", _known("channel", "direct"), one_of="visit"),
     Dimension(

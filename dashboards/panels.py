@@ -58,6 +58,7 @@ KINDS = {
     "page": _Kind(marked("Pages"), (("visitors", marked("Visitors")), ("views", marked("Views")))),
     "entry": _Kind(marked("Entry pages"), (("visits", marked("Visits")),)),
     "exit": _Kind(marked("Exit pages"), (("visits", marked("Visits")),)),
+    "flow": _Kind(marked("From page to page"), (("visitors", marked("Visitors")), ("visits", marked("Visits")))),
     "scroll": _Kind(marked("Scrolled to"), (("visits", marked("Visits")),)),
     "channel": _Kind(marked("Channels")),
     "source": _Kind(marked("Sources")),
@@ -134,6 +135,7 @@ AS_WRITTEN = frozenset(
         "page",
         "entry",
         "exit",
+        "flow",
         "source",
         "campaign",
         "event",
@@ -249,12 +251,16 @@ def _folded(words: Words, name: str, parent: str) -> str:
         return words.say(marked("All others"))
     if name == "source":
         return words.say(marked("Others: %(parent)s"), parent=_channel(words, parent))
+    if name == "flow":
+        return words.say(marked("To other pages, from %(parent)s"), parent=parent)
     return words.say(marked("Others in %(parent)s"), parent=parent)
 
 
 def _note(words: Words, name: str, cell: Cell) -> str:
     if name == "source" and cell.value not in (OTHER, "(direct)"):
         return _channel(words, cell.parent)
+    if name == "flow" and cell.value != OTHER:
+        return words.say(marked("from %(page)s"), page=cell.parent)
     # The event that a property belongs to; a page view has no name.
     return cell.parent if name.startswith(PROPERTY) and cell.value != OTHER else ""
 

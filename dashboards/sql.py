@@ -19,7 +19,7 @@ from aggregator.store import Store
 from collector.fault import Fault
 
 # Not `seals`: how many events a seal read is an exact number, on a quiet day one about few people.
-READABLE = frozenset({"trend", "breakdown", "cross_breakdown", "coverage"})
+READABLE = frozenset({"trend", "breakdown", "cross_breakdown", "flow", "coverage"})
 # Functions of ClickHouse that read files, dictionaries, other tables, the network or the server's state, or write logs.
 FORBIDDEN_FUNCTION = re.compile(
     r"(?:file|dict|join|get|has(?:column|table)|catboost|sleep|log(?:trace|debug|info|warn|error)|evalml|model|region"

@@ -1,6 +1,7 @@
 -- The open rows of a day with what counting needs to know of each: its visit, that visit's entry, and whether it counts.
 -- Visits: 30 minutes of silence end one; views and events open one. Bounds per visitor: 30 views, 10 pages, 5 events,
 -- 10 errors, 2 sources; 30 minutes of engagement a visit. A row over a bound is `bounded`; what is not `used` is read, no more.
+-- `came_from`, of a view: the page of the view before that counts, where that is of the same visit and another page, else ''.
 -- `arrival` is the order in which rows were received; at `grown_at` the visit ceased to be a bounce (one view, no event).
 -- Every window but the last looks back only, so that what is said of a row does not change with the rows after it; but
 -- `exit_page` and `deepest` do: the deepest quarter of a page that the visit scrolled to, 1 to 4, or 0 where none was told.
@@ -12,6 +13,7 @@
 SELECT
     day, site, at, arrival, generation, visitor, network, kind, name, path, properties, loyalty, variant, entry_page,
     -- include: known
+    if(kind = 'view' AND seen_before.1 = visit_number AND seen_before.2 != path, seen_before.2, '') AS came_from,
     -- The last page of a visit is known when the next one opens, or at the end of the day.
     if(visit_number <= length(exits), exits[visit_number], last_page) AS exit_page,
     arrayMax(arrayPushBack(arrayMap(one -> one.2, arrayFilter(one -> one.1 = visit_number, quarters)), 0)) AS deepest,
@@ -27,6 +29,7 @@ FROM
 (
     SELECT *,
         countIf(grows) OVER so_far AS growths_so_far,
+        anyLastIf((visit_number, path), kind = 'view' AND NOT over_bound) OVER before AS seen_before,
         -- A day of 25 hours has room for 50 visits, one in 30 minutes.
         groupArrayIf(50)(visit_number, grows) OVER always AS grown_visits,
         groupArrayIf(50)(arrival, grows) OVER always AS growths,
@@ -93,6 +96,10 @@ FROM
             PARTITION BY actor, site, generation
             -- include: order
             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW),
+        before AS (
+            PARTITION BY actor, site, generation
+            -- include: order
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
         always AS (
             PARTITION BY actor, site, generation
             -- include: order

@@ -25,7 +25,7 @@ FROM
         countIf(bounded) AS rows_bounded,
         groupArrayIf((kind, name, path, properties, loyalty, engaged_ms, variant,
             -- include: journey
-        ), used) AS deeds
+            , came_from), used) AS deeds
     FROM
     (
         -- include: counted_rows

@@ -29,7 +29,7 @@ OPEN_DAY = (
     Kept("moment", ("day", "timezone", "at", "inserted"), "groups"),
     Kept("site", ("site",), "groups"),
     Kept("pseudonyms", ("visitor", "network", "generation"), "destroyed"),
-    Kept("page", ("path",), "groups", ("page", "entry", "exit")),
+    Kept("page", ("path",), "groups", ("page", "entry", "exit", "flow")),
     Kept("host", ("hostname",), "destroyed"),
     Kept("origin", ("source", "channel", "campaign"), "groups", ("source", "channel", "campaign")),
     Kept("country", ("country",), "groups", ("country",)),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from aggregator.dimensions import DIMENSIONS, Dimension
 from tests.aggregator.simulate import MEASURES, OTHER, Counted, Truth, allowed, as_shown, components, truth
@@ -18,6 +19,8 @@ ADDS_UP = {
     "visit": ("visits", "views", "events", "bounces", "engaged_s"),
     "view": ("views", "bounces", "engaged_s"),
     "event": ("events",),
+    # Groups that overlap show visitors and visits alone.
+    "none": (),
 }
 
 
@@ -66,7 +69,9 @@ def _listed(dimension: Dimension, of_list: Mapping[Key, Truth], rest: Key, whole
     for key in order:
         so_far = {measure: so_far[measure] + (adds[key][measure] or 0) for measure in so_far}
         exceeds = any(most is not None and so_far[measure] > most for measure, most in of_whole.items())
-        if not exceeds and not (key == rest and not dimension.is_partial and binds(list(adds.values()), of_whole, k)):
+        if dimension.one_of == "none":
+            shown[key] = replace(of_list[key], views=0, events=0, bounces=0, engaged_s=0)
+        elif not exceeds and not (key == rest and not dimension.is_partial and binds(list(adds.values()), of_whole, k)):
             shown[key] = of_list[key]
     return shown
 

@@ -168,6 +168,7 @@ class Counted:
     bounced: bool
     engaged_ms: int
     scrolled: int = 0
+    came_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,22 @@ def _of_person(rows: list[Row]) -> tuple[list[Counted], int]:
     deepest = {
         number: max((row.scroll for row in of_one if row.path in pages), default=0) for number, of_one in visits.items()
     }
-    return [replace(_counted(number, row, visits[number]), scrolled=deepest[number]) for number, row in used], over
+    moved = _moves(used)
+    return [
+        replace(_counted(number, row, visits[number]), scrolled=deepest[number], came_from=moved.get(id(row), ""))
+        for number, row in used
+    ], over
+
+
+def _moves(used: Sequence[tuple[int, Row]]) -> dict[int, str]:
+    """From which other page each view of a visit came, by the view's id."""
+    moved, last = {}, (0, "")
+    for number, row in used:
+        if row.kind == "view":
+            if last[0] == number and last[1] != row.path:
+                moved[id(row)] = last[1]
+            last = (number, row.path)
+    return moved
 
 
 def _origin_of(row: Row) -> tuple[str, str, str]:
@@ -356,6 +372,7 @@ def _cells_of(one: Counted) -> list[tuple[str, str, str]]:
         ("page", directory(row.path), row.path if row.kind in ("view", "leave") else ""),
         ("entry", directory(one.entry), one.entry),
         ("exit", directory(one.exit), one.exit),
+        ("flow", one.came_from, row.path if one.came_from else ""),
         ("scroll", "", ("", "0-25", "25-50", "50-75", "75-100")[-(-one.scrolled // 25)]),
         ("channel", "", channel or "direct"),
         ("source", channel or "direct", source or "(direct)"),

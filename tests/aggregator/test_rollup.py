@@ -305,6 +305,41 @@ def test_a_visit_enters_by_its_first_page_and_leaves_by_the_last_where_something
     assert of["entry", "/", "/first"]["views"] == 10
 
 
+def test_a_move_is_from_one_page_of_a_visit_to_the_next_other_one(store: Store) -> None:
+    hour, rows = 3_600_000, []
+    for number in range(5):
+        rows += [
+            person(number, path="/first"),
+            person(number, path="/first", at_ms=START_MS + 10_000 + number),
+            person(number, path="/elsewhere", kind="event", name="e", at_ms=START_MS + 20_000 + number),
+            person(number, path="/second", at_ms=START_MS + 60_000 + number),
+            person(number, path="/first", kind="leave", at_ms=START_MS + 70_000 + number),
+            person(number, path="/first", at_ms=START_MS + 80_000 + number),
+            person(number, path="/second", at_ms=START_MS + 90_000 + number),
+            person(number, path="/again", at_ms=START_MS + hour + number),
+            person(number, path="/end", at_ms=START_MS + hour + 60_000 + number),
+        ]
+    roll_up(store, rows, rules(1, exact=True))
+    shown = {key[1:]: numbers for key, numbers in breakdown(store, "example.com").items() if key[0] == "flow"}
+    assert {moved: (numbers["visitors"], numbers["visits"], numbers["views"]) for moved, numbers in shown.items()} == {
+        ("/first", "/second"): (5, 5, 0),
+        ("/second", "/first"): (5, 5, 0),
+        ("/again", "/end"): (5, 5, 0),
+    }
+
+
+def test_a_page_over_the_bound_is_neither_left_nor_reached(store: Store) -> None:
+    """Of ten pages a visitor's further ones do not count, so nobody came from there either."""
+    rows = [
+        person(number, path=f"/{page}", at_ms=START_MS + 1_000 * place + number)
+        for number in range(5)
+        for place, page in enumerate([*range(11), 0])
+    ]
+    roll_up(store, rows, rules(1, exact=True))
+    shown = {key[1:] for key in breakdown(store, "example.com") if key[0] == "flow"}
+    assert shown == {*((f"/{page}", f"/{page + 1}") for page in range(9)), ("/9", "/0")}
+
+
 def test_a_visit_scrolled_to_the_deepest_quarter_that_any_of_its_pages_told(store: Store) -> None:
     hour, rows = 3_600_000, []
     for number in range(5):

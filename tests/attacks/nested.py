@@ -1,5 +1,5 @@
-"""Groups within groups, for the attacks: goals and a funnel that every simulated site declares, which rows are of each,
-and which group holds which."""
+"""Groups within groups, for the attacks: goals and a funnel that every simulated site declares, moves from page to
+page, which rows are of each, and which group holds which."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 
+from aggregator.dimensions import OTHER
 from collector.declared import Declared, Funnel, Goal
 from tests.attacks.crowds import EVENT, VIEW, Integers, words
 from tests.attacks.laboratory import Key
@@ -43,6 +44,14 @@ def rows_of(truth: Counted) -> Mapping[Key, Flags]:
     return found
 
 
+def moves_of(truth: Counted, key: Key) -> Flags:
+    """The rows that are counted in a move from one page to another."""
+    _, came_from, path = key
+    codes = {text: code for code, text in enumerate(words().paths)}
+    moves: Flags = (truth.came_from == codes[came_from]) & (truth.rows["path"] == codes[path])
+    return moves
+
+
 def _matching(truth: Counted, goal: Goal) -> Flags:
     kind = truth.rows["kind"]
     if goal.event:
@@ -65,8 +74,12 @@ def is_page_of(goal: Goal, path: str) -> bool:
 
 
 def chains(shown: Iterable[Key]) -> Iterator[tuple[Key, Key | None]]:
-    """Every (part, whole) that a reader knows; None is the day. Of pages and events those that are `shown`."""
+    """Every (part, whole) that a reader knows; None is the day. Of pages, moves and events those that are `shown`."""
     known = set(shown)
+    pages = {page[2]: page for page in known if page[0] == "page" and page[2] != OTHER}
+    for move in [key for key in known if key[0] == "flow" and key[2] != OTHER]:
+        yield move, None
+        yield from ((move, pages[path]) for path in move[1:] if path in pages)
     for goal, key in zip(DECLARED.goals, GOALS, strict=True):
         yield key, None
         yield from ((page, key) for page in known if page[0] == "page" and is_page_of(goal, page[2]))

@@ -80,6 +80,8 @@ class Counted:
     bounced: Flags
     engaged_ms: Integers
     deepest: Integers
+    # Of a view the page that its visitor came from, -1 for none.
+    came_from: Integers
     bounded: int
 
     def codes(self, dimension: str) -> Integers:
@@ -139,6 +141,7 @@ def counted(rows: Rows) -> Counted:
         bounced=np.r_[seen.bounced, np.ones(len(strangers), bool)],
         engaged_ms=np.r_[seen.engaged_ms, np.zeros(len(strangers), np.int64)],
         deepest=np.r_[seen.deepest, np.zeros(len(strangers), np.int64)],
+        came_from=np.r_[seen.came_from, nobody],
         bounded=seen.bounded,
     )
 
@@ -181,8 +184,19 @@ def _of_people(rows: Rows) -> Counted:
         bounced=~grown[visit[used]],
         engaged_ms=_engaged(rows, began, opens)[used],
         deepest=deepest[visit[used]],
+        came_from=_came_from(rows["path"][used].astype(np.int64), visit[used], kind[used] == VIEW),
         bounded=int(over.sum()),
     )
+
+
+def _came_from(path: Integers, visit: Integers, is_view: Flags) -> Integers:
+    """Of each view the page of the view before it, where that is of the same visit and another page; else -1."""
+    came_from = np.full(len(path), -1)
+    views = np.flatnonzero(is_view)
+    before, after = views[:-1], views[1:]
+    moves = (visit[before] == visit[after]) & (path[before] != path[after])
+    came_from[after[moves]] = path[before[moves]]
+    return came_from
 
 
 def _so_far(which: Flags, began: Integers) -> Integers:

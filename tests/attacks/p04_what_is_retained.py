@@ -13,7 +13,10 @@ from tests.attacks.laboratory import BERLIN, DAY, Laboratory, Scene
 from tests.attacks.verdict import Count, Verdict
 
 INTEGERS = {"UInt8", "UInt16", "UInt32"}
-VALUES = {"site", "dimension", "parent", "value", "timezone"}
+VALUES = {
+    *("site", "dimension", "parent", "value", "timezone", "from_path", "to_path"),
+    *("dimension_a", "parent_a", "value_a", "dimension_b", "parent_b", "value_b"),
+}
 # Not about visitors: when something was sealed, drained or counted, and by which process.
 ACCOUNTS = {
     *(

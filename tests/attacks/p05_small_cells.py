@@ -104,7 +104,7 @@ def _look(scene: Scene, opened: OpenDay, found: Found, weakening: Weakening | No
     truth = counted(opened.rows)
     outputs = scene.outputs()
     ks = {crowd.site: crowd.k for crowd in opened.crowds}
-    for dimension in DIMENSIONS:
+    for dimension in (each for each in DIMENSIONS if each.name != "flow"):
         shown = [
             (place, key, numbers, ks[crowd.site])
             for place, crowd in enumerate(opened.crowds)
@@ -116,6 +116,7 @@ def _look(scene: Scene, opened: OpenDay, found: Found, weakening: Weakening | No
             tally = truth.group(groups, len(shown))
             found.add([numbers for _, _, numbers, _ in shown], tally, np.array([k for *_, k in shown]))
     _look_at_nested(opened, truth, outputs, found)
+    _look_at_moves(opened, truth, outputs, found)
     for pair in combinations(crossed.UNITS, 2):
         _look_at_crosses(opened, truth, outputs, pair, found)
     _look_at_hours(opened, truth, outputs, found)
@@ -197,6 +198,35 @@ def _look_at_crosses(
     is_shown = (codes[0] >= 0) & (codes[1] >= 0) & (truth.visit >= 0) & (wanted[order][place] == cell)
     tally = truth.group(np.where(is_shown, order[place], -1), len(forth))
     found.add([(*numbers, 0, 0, 0, 0) for *_, numbers, _ in forth], tally, np.array([k for *_, k in forth]), SHOWN)
+
+
+def _look_at_moves(opened: OpenDay, truth: Counted, outputs: Mapping[str, Outputs], found: Found) -> None:
+    """Moves from page to page, those from a page to all that are not shown, and the rest of them all."""
+    codes = {text: code for code, text in enumerate(words().paths)}
+    listed = [
+        (place, key, numbers, crowd.k)
+        for place, crowd in enumerate(opened.crowds)
+        for key, numbers in outputs.get(crowd.site, Outputs({}, {})).values.items()
+        if key[0] == "flow"
+    ]
+    # What is more special comes later: the rest of them all, then that of a page.
+    rests = np.full((len(opened.crowds), len(codes)), -1)
+    shown = {-1: -1}
+    for at, (place, (_, came_from, path), _, _) in sorted(enumerate(listed), key=lambda each: each[1][1]):
+        if path == OTHER:
+            rests[place, codes[came_from] if came_from else slice(None)] = at
+        else:
+            shown[(place * len(codes) + codes[came_from]) * len(codes) + codes[path]] = at
+    site, moved = truth.rows["site"].astype(np.int64), truth.came_from >= 0
+    came_from_code = np.where(moved, truth.came_from, 0)
+    move = (site * len(codes) + came_from_code) * len(codes) + truth.rows["path"]
+    wanted = np.array(sorted(shown))
+    near = np.minimum(np.searchsorted(wanted, move), len(wanted) - 1)
+    places = np.array([shown[each] for each in wanted.tolist()])[near]
+    groups = np.where(wanted[near] == move, places, rests[site, came_from_code])
+    if listed:
+        tally = truth.group(np.where(moved, groups, -1), len(listed))
+        found.add([numbers for _, _, numbers, _ in listed], tally, np.array([k for *_, k in listed]), nested.SHOWN)
 
 
 def _look_at_hours(opened: OpenDay, truth: Counted, outputs: Mapping[str, Outputs], found: Found) -> None:

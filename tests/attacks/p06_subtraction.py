@@ -232,6 +232,8 @@ class _Truth:
 
     def _of_group(self, key: Key | None) -> tuple[int, ...]:
         if key not in self._of_nested:
+            if key is not None and key[0] == "flow":
+                self._rows = {**self._rows, key: nested.moves_of(self._counted, key)}
             if key is None or key in self._rows:
                 is_counted = np.ones(len(self._counted.rows), bool) if key is None else self._rows[key]
                 tally = self._counted.group(np.where(is_counted, 0, -1), 1)

@@ -254,7 +254,7 @@ def test_an_attempt_is_refused_before_the_store_sees_it(sql: str) -> None:
 
 def test_a_refusal_says_in_one_line_what_is_readable() -> None:
     with pytest.raises(
-        SqlRefused, match=r"^only these tables are readable: breakdown, coverage, cross_breakdown, trend$"
+        SqlRefused, match=r"^only these tables are readable: breakdown, coverage, cross_breakdown, flow, trend$"
     ):
         checked("SELECT * FROM open_events", OTHER_TABLES)
 
