@@ -49,7 +49,7 @@ def test_nothing_gathered_is_left_when_the_seal_is_noted_and_committed(store: St
     watched = Surroundings(step=lambda step: seen.update({step: left(store)}))
     sealer(store, settings, after(DAY), watched).seal_due()
     assert seen["gathered"][0] > 0
-    assert seen["written"] == seen["noted"] == seen["committed"] == [0, 0]
+    assert seen["written"] == seen["noted"] == seen["committed"] == [0] * len(TABLES)
 
 
 def test_what_dead_sealers_gathered_goes_with_the_seal_of_the_day(store: Store, settings: Settings) -> None:
