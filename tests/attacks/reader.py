@@ -42,7 +42,10 @@ class Reader:
 
     def everything(self) -> str:
         """All outputs about the sealed day in one text."""
-        told = [str(self.sql(f"SELECT * FROM {table}")) for table in ("trend", "breakdown", "coverage")]
+        told = [
+            str(self.sql(f"SELECT * FROM {table}"))
+            for table in ("trend", "breakdown", "cross_breakdown", "flow", "coverage")
+        ]
         for site in self._sites:
             told.append(self._dashboards.page(f"/sites/{site}?{DAYS}").text)
             told += [
