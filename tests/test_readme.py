@@ -149,6 +149,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
 
 
 TREND = "SELECT day, visitors, views FROM trend WHERE site = 'example.com' AND hour = 24 ORDER BY day"
+CROSS = "SELECT value_b, visitors FROM cross_breakdown WHERE value_a = 'DE' AND dimension_b = 'page'"
 # What each command that README shows prints, as a pattern; None for those that run until they are stopped, which the
 # tests named beside them run.
 PRINTED: dict[str, str | None] = {
@@ -173,6 +174,7 @@ PRINTED: dict[str, str | None] = {
     "footfall token add reports --role viewer": r"^footfall_",
     "footfall sql": None,  # only with what follows it
     f'footfall sql "{TREND}"': "^$",
+    f'footfall sql "{CROSS}"': "^$",
 }
 
 

@@ -181,7 +181,7 @@ def test_what_was_folded_says_into_what(installation: Installation, sealer: Seal
     text = installation.text(MARCH_30)
     assert "Others in /tea/ Visitors: 15" in text
     assert "Others: Search Visitors: 10" in text
-    assert "Firefox Visitors: 30 Firefox 152 Visitors: 20 Other versions Visitors: 10" in text
+    assert "Firefox Visitors: 30 Narrow the page to this Firefox 152 Visitors: 20 Other versions Visitors: 10" in text
     assert "All others Visitors: 5" in text
     assert "at least 5 networks share it" in text
     assert "rounded down to multiples of 5" in text
