@@ -34,9 +34,9 @@ SITES_AT_ONCE = 100
 # How many dimensions, or pairs of them, one statement counts: all of a small day, where the statement itself is what
 # takes time; one of a large day, whose sets of visitors are what takes memory (10,000,000 events of 1,000,000 visitors:
 # 300 MiB each).
-EVENTS_AT_ONCE = 5_000_000
-# From so many events on it pays to look for rare values first: each value's sets take about a kilobyte.
-MANY_EVENTS = 200_000
+EVENTS_AT_ONCE = 10_000_000
+# From so many values on rare ones are looked for first: each value's sets take about a kilobyte.
+MANY_VALUES = 50_000
 COUNT = (
     "SELECT count() FROM {table} WHERE day = {{day:Date}} AND timezone = {{timezone:String}} AND seal = {{seal:UInt64}}"
 )
@@ -138,11 +138,11 @@ def write(
     seal: int,
     reading: Reading,
     rules: Callable[[str], SiteRules],
-    many_events: int = MANY_EVENTS,
+    many_values: int = MANY_VALUES,
 ) -> None:
     """Insert every cell that may be shown of what was gathered for `seal`, under it.
 
-    Of more than `many_events` rare values are looked for first, which changes nothing but the memory that it takes.
+    Of more than `many_values` rare ones are looked for first, which changes nothing but the memory that it takes.
     Raises StoreUnavailable where the cells are not there afterwards.
     """
     of_seal = {**period.key, "seal": seal}
@@ -150,7 +150,8 @@ def write(
         (by, {**of_seal, **showing(of_sites), **_spans(reading, of_sites)})
         for by, of_sites in _alike({site: rules(site) for site in reading.spans})
     ]
-    at_once, are_many = max(1, EVENTS_AT_ONCE // max(1, reading.events)), reading.events > many_events
+    at_once = max(1, EVENTS_AT_ONCE // max(1, reading.events))
+    are_many = reading.events > many_values and _values(store, seal) > many_values
     counting = [
         (_counting(of, are_many=are_many), group) for by, group in groups for of in dimensions.groups(by, at_once)
     ]
@@ -160,6 +161,10 @@ def write(
         ("trend_rows", [(assembled("trend_cells"), group) for _, group in groups]),
     ):
         inserted(store, table, inserts, of_seal)
+
+
+def _values(store: Store, seal: int) -> int:
+    return int(store.query(statement("open_values"), {"seal": seal})[0][0])
 
 
 def _alike(of_all: Mapping[str, SiteRules]) -> Iterator[tuple[tuple[Dimension, ...], Mapping[str, SiteRules]]]:

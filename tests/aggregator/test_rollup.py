@@ -227,10 +227,10 @@ def test_looking_for_rare_values_first_changes_no_number(store: Store) -> None:
     rows += [person(number, site="a.example", path=f"/rare/{number % 3}", generation=number % 2) for number in range(9)]
     insert(store, rows)
     of = {"a.example": rules(2), "b.example": rules(5)}
-    for number, many_events in ((1, 0), (2, len(rows))):
+    for number, many_values in ((1, 0), (2, len(rows))):
         with gathered(store, PERIOD, number):
             reading = read(store, number, of.__getitem__, 12)
-            write(store, PERIOD, number, reading, of.__getitem__, many_events)
+            write(store, PERIOD, number, reading, of.__getitem__, many_values)
     first, second = (
         store.query(f"SELECT * EXCEPT seal FROM breakdown_rows WHERE seal = {seal} ORDER BY ALL") for seal in (1, 2)
     )
