@@ -188,8 +188,8 @@ def boot_id() -> str:
 def fault_of(file: Path) -> str | None:
     """What is wrong with a file that nobody writes now, by its header, log and tables; None where nothing is seen.
 
-    Reads 100 bytes of the file and at most 25 of each frame of the log, whatever their sizes. May raise `sqlite3.Error`
-    where the file cannot be looked at, damaged or not.
+    Reads 100 bytes of the file and at most 25 of each frame of the log, whatever their sizes; after a power cut some of
+    the frames behind a torn place whole. May raise `sqlite3.Error` where the file cannot be looked at, damaged or not.
     """
     with file.open("rb") as opened:
         header = opened.read(HEADER_BYTES)
