@@ -122,6 +122,7 @@ class Drainer:
 
     def _settle(self, backlog: Backlog) -> int:
         """Ends what an earlier round, or an earlier life, left in doubt."""
+        backlog.check_batches()
         backlog.clear()
         moved = 0
         for batch in backlog.recorded():

@@ -18,8 +18,9 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 from aggregator.backlog import Backlog, Batch, batch_identity
@@ -52,6 +53,8 @@ WINDOW = 300
 SET_ASIDE_LIFE_S = 86_400.0
 # Ranges tried, of 1.2 us each.
 MOST_RANGES = 1_500_000
+# Rows that may be gone, between and before those that are known.
+MOST_NEAR = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,9 @@ def reconcile(backlog: Backlog, store: Store) -> int:
     held = _held(store)
     for batch in backlog.recorded():
         store.kill(batch.tag)
-        if batch.batch in held:
-            backlog.end(batch, "drained")
+        # A record whose name does not follow from its rows is damaged: its rows are looked for below.
+        if batch.batch in held and batch.batch == batch_identity(backlog.identity, batch.first, batch.last):
+            backlog.end(replace(batch, events=held[batch.batch].events), "drained")
         else:
             backlog.forget(batch)
     taken_out = 0
@@ -105,8 +109,10 @@ def _drained(backlog: Backlog, last: int, held: Mapping[int, Held]) -> Iterator[
         return
     rows = backlog.row_ids()
     near = {each for edge in (last, last + SKIPPED_ROWS) for each in range(edge + 1, edge + WINDOW)}
-    if rows and rows[-1] - rows[0] < WINDOW:
-        near.update(range(max(1, rows[0] - WINDOW), rows[-1]))
+    for before, row in pairwise((0, *rows)):
+        if len(near) > MOST_NEAR:
+            break
+        near.update(range(max(before + 1, row - WINDOW), row))
     places = sorted(near.union(rows))
     longest = max(1, MOST_RANGES // len(places))
     spool = backlog.identity

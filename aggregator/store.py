@@ -40,6 +40,8 @@ Result = TypeVar("Result")
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 600  # sealing a large day is one statement
 KILL_TIMEOUT_S = 60.0
+# What reading an answer raises that breaks off: the text of an exception behind it is read as lengths and numbers.
+UNREADABLE = (LookupError, ValueError, OverflowError, MemoryError, EOFError)
 POLL_S = 0.05
 # What every text of ClickHouse about a failure has in it.
 FAILURE = "DB::Exception"
@@ -219,6 +221,8 @@ class Store:
             fault = _fault_of_insert(error) if is_insert else _fault(error)
         except (HTTPError, OSError) as error:
             fault = StoreUnavailable(f"no answer from the store: {type(error).__name__}")
+        except UNREADABLE as error:
+            fault = StoreUnavailable(f"the store's answer cannot be read: {type(error).__name__}")
         raise fault
 
     def _client(self) -> HttpClient:

@@ -17,8 +17,10 @@ from datetime import date
 
 from aggregator.backlog.batch import IN_BATCH, ROWS_OF, Batch, DamagedRowError, batch_identity
 from aggregator.backlog.counts import Counts
+from collector.damage import note_damage
 from collector.expired_rows import count_emptied
 from collector.salvage import is_good
+from collector.spool_fault import SpoolDamagedError
 from collector.spool_file import NEW_ROW, Gone, last_row, move_ledger, new_row
 
 # One insert makes one part of at most this much (design.md section 13).
@@ -55,6 +57,22 @@ class Batches(Counts):
     def recorded(self) -> list[Batch]:
         """Batches whose insert was begun and not ended."""
         return self._batches("events > 0")
+
+    def check_batches(self) -> None:
+        """Raises `SpoolDamagedError`, with a note, where a record is not what was written or has not all of its rows.
+
+        A record has no check of its own, but its name follows from its rows. One that was damaged would be taken for
+        none, or for another one's, and what the store has of it be inserted again; and on a damaged page rows are not
+        found that are there, so they would be left when their batch is ended.
+        """
+        summed = f"SELECT coalesce(sum(events), 0) FROM rows WHERE {IN_BATCH}"
+        for batch, day, timezone, first, last, events in self._connection.execute("SELECT * FROM batches").fetchall():
+            is_named = batch == batch_identity(self.identity, first, last)
+            # One that was ended may have rows left, or none.
+            held = self._connection.execute(summed, (day, timezone, first, last)).fetchone()[0] if events else 0
+            if not is_named or events != held:
+                note_damage(self.file, "a record of a batch is not what was written, or not all of its rows are there")
+                raise SpoolDamagedError(f"{self.file.name}: damaged")
 
     def _batches(self, which: str) -> list[Batch]:
         found = self._connection.execute(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from aggregator.store import Store, StoreRefused, StoreUnavailable, open_store
 from collector.settings import load
 from tests.aggregator.event_lines import DAY, TIMEZONE, event_lines
 from tests.aggregator.front_process import DEADLINE_S, POLL_S, FrontProcess
+from tests.faults.store_proxy import MEMORY_LIMIT, Answer, Exchange, StoreProxy
 
 ENDLESS = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
 PARTS = "SELECT count() FROM system.parts WHERE database = currentDatabase() AND table = 'open_events'"
@@ -202,6 +204,32 @@ def test_a_mutation_is_carried_out(store: Store) -> None:
 
 def test_the_stores_clock_is_told(store: Store) -> None:
     assert abs(store.now() - time.time()) < 60
+
+
+def test_wherever_an_answer_breaks_off_the_store_is_said_to_have_failed(endpoint: Endpoint) -> None:
+    """As ClickHouse does it where its memory ends: what is there of the rows, then the text of the exception."""
+    proxy = StoreProxy(Fixed(endpoint))
+    store = Store(Fixed(proxy.endpoint(endpoint.database)))
+    asked = "SELECT toLowCardinality(toString(number)) AS text, toUInt64(number) AS number FROM numbers(3)"
+    try:
+        assert len(store.query(asked)) == 3
+        whole: list[bytes] = []
+
+        def breaks_off(exchange: Exchange) -> Answer:
+            answer = exchange.forward()
+            whole.append(answer.body)
+            return replace(answer, body=answer.body[:place] + MEMORY_LIMIT)
+
+        proxy.always = breaks_off
+        for place in range(200):
+            with pytest.raises((StoreUnavailable, StoreRefused)):
+                store.query(asked)
+            if place >= len(whole[-1]) - 1:
+                break
+        assert len(whole) > 50
+    finally:
+        store.close()
+        proxy.close()
 
 
 def test_a_wrong_password_is_refused(endpoint: Endpoint) -> None:
