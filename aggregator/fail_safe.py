@@ -1,4 +1,4 @@
-"""What the engine's own fail-safe took: rows that its TTL deletes three days after their insertion, and tells nobody.
+"""What the engine's own fail-safe took: rows that its TTL deletes some days after their insertion, and tells nobody.
 
 The sealer counts and drops a day as expired hours before that. Where it was away for as long, because a machine was
 off or its clock was set forward, the engine is first, a moment after it starts. So each batch that was noted as open,
@@ -7,11 +7,24 @@ has no row in an open day any more, and no other end, is noted as expired here, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from aggregator.store import Store, statement
 from collector.clock import Clock
+from collector.days import Every, parts_of
+
+# As the TTL of `open_events` has it (migration 0040), and sql/taken_batches.sql.
+FAIL_SAFE_DAYS: Mapping[Every, int] = MappingProxyType({"day": 3, "week": 10})
 
 # The ledger tells of events that it does not find for so long; looking for them reads all of `batches`.
 LOOKED_EVERY_S = 600.0
+
+
+def fail_safe_s(timezone: str) -> float:
+    """How many seconds after its insertion the engine deletes an event of this calendar."""
+    _, every = parts_of(timezone)
+    return FAIL_SAFE_DAYS[every] * 86_400.0
 
 
 class FailSafe:

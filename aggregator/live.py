@@ -122,7 +122,7 @@ class LiveView:
         with self._lock:
             watched = self._sites.setdefault(site.domain, _Watched())
         with watched.lock:
-            day, _, timezone = self._zones.day(site, self._clock.wall())
+            day, _, timezone, _ = self._zones.day(site, self._clock.wall())
             known = watched.live
             if known is not None and known.day == day and self._clock.boot() < watched.next_at:
                 return known

@@ -34,7 +34,7 @@ from typing import Literal
 from aggregator import crosses, gathering, rollup
 from aggregator.decisions import OF_DAY, Decisions, SealId
 from aggregator.destroy import drop, vanished
-from aggregator.fail_safe import FailSafe
+from aggregator.fail_safe import FailSafe, fail_safe_s
 from aggregator.guard import ClockGuard
 from aggregator.presence import doubled_batches, take_out_doubles
 from aggregator.rollup import Period, SiteRules
@@ -50,9 +50,9 @@ Outcome = Literal["sealed", "finished", "expired"]
 
 # A drainer that was silent for a day is given up: its machine is gone, or its events are past their own fail-safe.
 DRAINER_GIVEN_UP_S = 24 * 3_600
-# The TTL of open_events on `inserted` is 3 days. What must be counted as expired is counted 6 hours before the engine
-# would take it uncounted: enough for a sealer that was down over night.
-EXPIRES_AFTER_S = (3 * 24 - 6) * 3_600
+# What must be counted as expired is counted 6 hours before the engine would take it uncounted: enough for a sealer that
+# was down over night.
+EXPIRES_BEFORE_S = 6 * 3_600
 # A sealer goes round every few seconds; one that has not for so long was asleep, and whoever drains may have been, too.
 ASLEEP_S = 60.0
 # Events that keep coming into a day long over put its seal off for two days at most, well before they expire.
@@ -186,7 +186,7 @@ class Sealer:
     def _is_overdue(self, open_day: OpenDay) -> bool:
         """By the clock that the engine's TTL goes by, and by the one that nobody sets back."""
         age_s = max(self._store.now() - open_day.first_inserted, self._clock.boot() - self._seen[open_day.period])
-        return open_day.events > 0 and age_s > EXPIRES_AFTER_S
+        return open_day.events > 0 and age_s > fail_safe_s(open_day.period.timezone) - EXPIRES_BEFORE_S
 
     def _note_taken(self) -> None:
         taken = self._fail_safe.count_taken()
@@ -260,7 +260,7 @@ class Sealer:
         self._step("noted")
         if not events == reading.events == held == self._count(period):
             return self._given_way(open_day, seal)
-        record = _record(seal, reading, [rules(site) for site in reading.spans])
+        record = _record(period, seal, reading, [rules(site) for site in reading.spans])
         winner = self._decisions.commit(period, record)
         self._step("committed")
         return self._finish(open_day, winner, "sealed" if winner == seal else "finished")
@@ -312,7 +312,7 @@ class Sealer:
         return max(self._settings.privacy.k, *(site.k for site in self._settings.sites.values()))
 
 
-def _record(seal: SealId, reading: rollup.Reading, rules: list[SiteRules]) -> Mapping[str, object]:
+def _record(period: Period, seal: SealId, reading: rollup.Reading, rules: list[SiteRules]) -> Mapping[str, object]:
     """One record for all sites of the day: it states the weakest of their rules."""
     return {
         "seal": seal,
@@ -320,5 +320,5 @@ def _record(seal: SealId, reading: rollup.Reading, rules: list[SiteRules]) -> Ma
         "bounded": reading.bounded,
         "k": min(each.k for each in rules),
         "level": "exact" if any(each.exact for each in rules) else "rounded",
-        "days": 1,
+        "days": (days.following(period.day, period.timezone) - period.day).days,
     }

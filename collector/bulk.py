@@ -128,17 +128,17 @@ class BulkEndpoint:
         if hit.site != site.domain:
             raise BadRequest("d", "must be the site of the token")
         event = event_of(hit, site, self._collecting.parts)
-        day, iso, timezone = self._collecting.parts.zones.day(site, hit.at)
+        day = self._collecting.parts.zones.day(site, hit.at)
         arrivals = self._collecting.parts.arrivals
         if isinstance(event, Dropped):
             arrivals.note(site, round(now, 3), "dropped", event.reason)
             tally.dropped[event.reason] += 1
-            tally.group.count(Counted(iso, site.domain, "dropped", event.reason))
+            tally.group.count(Counted(day.date_iso, site.domain, "dropped", event.reason))
             return
         arrivals.note(site, round(now, 3), "accepted", "")
         tally.accepted += 1
-        tally.group.add(day, timezone, event.line())
-        tally.group.count(Counted(event.day, site.domain, "accepted", ""))
+        tally.group.add(day.day, day.timezone, event.line())
+        tally.group.count(Counted(day.date_iso, site.domain, "accepted", ""))
 
 
 def tokens_of(settings: Settings) -> dict[str, tuple[Site, IngestToken]]:

@@ -98,12 +98,13 @@ class Collecting:
             raise
         if isinstance(event, Dropped):
             self.parts.arrivals.note(site, hit.at, "dropped", event.reason)
-            counted = Counted(self.parts.zones.day(site, hit.at).iso, site.domain, "dropped", event.reason)
+            counted = Counted(self.parts.zones.day(site, hit.at).date_iso, site.domain, "dropped", event.reason)
             self.committer.group().count(counted)
             return Answer(202, b"dropped; reason=" + event.reason.encode())
         group = self.committer.group()
-        group.add(self.parts.zones.day(site, hit.at).day, event.timezone, event.line())
-        group.count(Counted(event.day, site.domain, "accepted", ""))
+        day = self.parts.zones.day(site, hit.at)
+        group.add(day.day, event.timezone, event.line())
+        group.count(Counted(day.date_iso, site.domain, "accepted", ""))
         self.parts.arrivals.note(site, hit.at, "accepted", "")
         return ACCEPTED
 

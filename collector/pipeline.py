@@ -210,7 +210,7 @@ def event_of(hit: Hit, site: Site, parts: Parts) -> Event | Dropped:
         raise BadRequest("u", str(error)) from None
     if site.is_development and not is_development(page.hostname):
         return Dropped("foreign_page")
-    day, iso, timezone = parts.zones.day(site, hit.at)
+    day, iso, timezone, _ = parts.zones.day(site, hit.at)
     kind, name = _kind_and_name(hit)
     event = Event(iso, timezone, site.domain, hit.at, kind, name, hit.engaged_ms, hit.scroll)
     draft = Draft(hit, site, day, page, event)

@@ -111,6 +111,12 @@ class Site:
     declared: Declared = field(default_factory=Declared)
     distinct: Distinct = "network"
     crosses: tuple[str, ...] = CROSSES
+    seal_every: days.Every = "day"
+
+    @property
+    def calendar(self) -> str:
+        """By what its days are counted: those of its time zone, or the weeks of that (`collector.days`)."""
+        return days.calendar_of(self.timezone, self.seal_every)
 
     @property
     def is_development(self) -> bool:
@@ -330,6 +336,8 @@ def _read_site(table: Table, privacy: PrivacySettings) -> Site:
         timezone=table.take("timezone", str, "UTC", "a time zone name such as Europe/Berlin", _timezone),
         k=_read_site_k(table, development, privacy),
         level=_read_level(table, "exact" if development else privacy.level),
+        # Each day: what it takes longer to see of small sites, keys and open events live for.
+        seal_every=table.take("seal_every", str, "day", '"day" or "week"', _every),
         # Networks: from one of them any number of visitors can be made up. An intranet behind one address has no other.
         distinct=table.take("distinct", str, "network", '"network" or "visitor"', _distinct),
         consent=_read_consent(table.table("consent")),
@@ -347,7 +355,6 @@ def _read_site(table: Table, privacy: PrivacySettings) -> Site:
         declared=read_declared(table),
         crosses=_read_crosses(table),
     )
-    _read_seal_every(table)
     table.close()
     return site
 
@@ -371,11 +378,6 @@ def _read_crosses(table: Table) -> tuple[str, ...]:
     if len(set(crosses)) < len(crosses) or len(crosses) == 1:
         table.faults.append(f"{table.name}.crosses: must be two dimensions or more, each once, or [] for none")
     return crosses
-
-
-def _read_seal_every(table: Table) -> None:
-    must = '"day", or left out (other periods are not available in this version)'
-    table.take("seal_every", str, "day", must, lambda text: matching("day", text))
 
 
 def _read_consent(table: Table) -> ConsentRules:
@@ -441,8 +443,18 @@ def _parameter(text: str) -> str:
 
 
 def _timezone(text: str) -> str:
+    if text.endswith(days.WEEKLY):
+        raise ValueError
     days.zone(matching(TIMEZONE_NAME, text))
     return text
+
+
+def _every(text: str) -> days.Every:
+    if text == "day":
+        return "day"
+    if text == "week":
+        return "week"
+    raise ValueError
 
 
 def _level(text: str) -> Level:

@@ -1,11 +1,12 @@
-"""Which time zone a site's days are counted in: the configured one, once it has taken effect (design.md section 6).
+"""Which calendar a site's days are counted in: the configured one, once it has taken effect (design.md section 6).
 
 Promises:
 
-- Every instant of a site has one (day, time zone), for ever; every day of a site has one time zone, and days never go
+- Every instant of a site has one (day, calendar), for ever; every day of a site has one calendar, and days never go
   back. So no (day, site) is in two seals, also not with events that are reported days later.
-- A changed zone takes effect when the day that is counted in the old zone ends there. What comes then counts in the
-  new zone, on the next day at the earliest: to the west that day is longer, to the east it is shorter.
+- A changed calendar (`collector.days`: a time zone's days, or its weeks) takes effect when the day or week that is
+  counted in the old one ends there. What comes then counts in the new one, on the next day at the earliest: to the west
+  that day is longer, to the east it is shorter. A week that begins so on another day than Monday ends on Sunday.
 - Until then a change can be taken back, or be replaced, without a trace; afterwards that is a change of its own.
 
 `zones.json` in the spool folder remembers, for each site, its terms: a zone, the instant from which it counts, and its
@@ -33,7 +34,7 @@ from typing import NamedTuple
 import orjson
 
 from collector.calendar import QUARTER_S, local_day
-from collector.days import day_of, ends_at, zone
+from collector.days import date_of, day_of, ends_at, first_of, following, parts_of, zone
 from collector.folders import make_folder, sync_folder
 from collector.hit import MAX_CLOCK_AHEAD_S
 from collector.settings import Site
@@ -50,16 +51,20 @@ QUARTERS_KEPT = 16_384
 
 
 class SiteDay(NamedTuple):
-    """A day of a site: as a date, as ISO 8601, and the time zone that it is counted in."""
+    """A day of a site, or the first one of a week: as a date, as ISO 8601, and the calendar that it is counted in.
+
+    `date_iso` is the date of the instant itself, on which requests are counted.
+    """
 
     day: date
     iso: str
     timezone: str
+    date_iso: str
 
 
 @dataclass(frozen=True)
 class Term:
-    """A time zone of a site: from the instant `since` (Unix seconds) on, and not on a day before `first_day`."""
+    """A calendar of a site: from the instant `since` (Unix seconds) on, and not on a day before `first_day`."""
 
     timezone: str
     since: float
@@ -71,22 +76,33 @@ Terms = tuple[Term, ...]
 
 
 def first_term(timezone: str) -> Terms:
-    """The terms of a site that always had this zone, as far as anybody remembers."""
+    """The terms of a site that always had this calendar, as far as anybody remembers."""
     return (Term(timezone, 0.0, date.min),)
 
 
 def day_at(terms: Terms, at: float) -> SiteDay:
     """The day that an event of the instant `at` (Unix seconds) counts on."""
     term = next((term for term in reversed(terms) if at >= term.since), terms[0])
-    local = local_day(at, term.timezone)
+    local, today = local_day(at, term.timezone), max(date_of(at, term.timezone), term.first_day).isoformat()
     if local.day >= term.first_day:
-        return SiteDay(local.day, local.iso, term.timezone)
-    return SiteDay(term.first_day, term.first_day.isoformat(), term.timezone)
+        return SiteDay(local.day, local.iso, term.timezone, today)
+    return SiteDay(term.first_day, term.first_day.isoformat(), term.timezone, today)
 
 
 def zone_of(terms: Terms, day: date) -> str:
-    """The one zone that `day` of the site is counted in."""
-    return next((term for term in reversed(terms) if day >= term.first_day), terms[0]).timezone
+    """The one calendar that `day` of the site is counted in."""
+    return _term_of(terms, day).timezone
+
+
+def period_of(terms: Terms, day: date) -> tuple[date, date]:
+    """The first and the last day of the period that `day` of the site is counted in."""
+    term = _term_of(terms, day)
+    last = following(day, term.timezone) - timedelta(days=1)
+    return max(first_of(day, term.timezone), term.first_day), last
+
+
+def _term_of(terms: Terms, day: date) -> Term:
+    return next((term for term in reversed(terms) if day >= term.first_day), terms[0])
 
 
 def changed(terms: Terms, timezone: str, now: float, newest: date) -> Terms:
@@ -101,8 +117,8 @@ def changed(terms: Terms, timezone: str, now: float, newest: date) -> Terms:
         return terms
     day = max(day_of(now + SPREAD_S, last.timezone), last.first_day, newest)
     while ends_at(day, last.timezone) <= last.since:
-        day += timedelta(days=1)
-    return (*terms, Term(timezone, ends_at(day, last.timezone), day + timedelta(days=1)))
+        day = following(day, last.timezone)
+    return (*terms, Term(timezone, ends_at(day, last.timezone), following(day, last.timezone)))
 
 
 class Zones:
@@ -121,7 +137,7 @@ class Zones:
     def terms(self, site: Site) -> Terms:
         """All terms of `site`, as the file has them now."""
         self.refresh()
-        return self._terms.get(site.domain) or first_term(site.timezone)
+        return self._terms.get(site.domain) or first_term(site.calendar)
 
     def known(self) -> frozenset[str]:
         """The sites whose zones are remembered."""
@@ -188,10 +204,10 @@ def waiting(zones: Zones, sites: Iterable[Site], now: float) -> list[str]:
 
 def _declared(folder: Path, site: Site, terms: Terms | None, now: float) -> Terms:
     if terms is None:
-        return first_term(site.timezone)
-    if len(terms) == 1 and terms[0].timezone == site.timezone:
+        return first_term(site.calendar)
+    if len(terms) == 1 and terms[0].timezone == site.calendar:
         return terms
-    return changed(terms, site.timezone, now, _newest(folder, site.domain))
+    return changed(terms, site.calendar, now, _newest(folder, site.domain))
 
 
 def _newest(folder: Path, domain: str) -> date:
@@ -214,12 +230,17 @@ def _newest(folder: Path, domain: str) -> date:
 def _told(domain: str, terms: Terms, before: Terms) -> str:
     last = terms[-1]
     if len(terms) <= len(before) and last.timezone == before[len(terms) - 1].timezone:
-        return f"{domain} keeps the time zone {last.timezone}: the change that waited is taken back"
+        return f"{domain} stays counted in {_in_words(last)}: the change that waited is taken back"
     old, since = terms[-2], datetime.fromtimestamp(last.since, UTC)
     return (
-        f"{domain} is counted in {old.timezone} until {last.first_day - timedelta(days=1)} ends there"
-        f" ({since:%Y-%m-%d %H:%M} UTC), and in {last.timezone} from {last.first_day} on"
+        f"{domain} is counted in {_in_words(old)} until {last.first_day - timedelta(days=1)} ends there"
+        f" ({since:%Y-%m-%d %H:%M} UTC), and in {_in_words(last)} from {last.first_day} on"
     )
+
+
+def _in_words(term: Term) -> str:
+    timezone, every = parts_of(term.timezone)
+    return f"weeks of {timezone}" if every == "week" else timezone
 
 
 def _kept(file: Path) -> Mapping[str, Terms]:

@@ -6,9 +6,9 @@ and `period` (what is asked), `stats` with `statements/` (the answer), `faults` 
 
 A page, from its numbers to its look: `pages` (the endpoints), `site_page` (all that a site's page says), `timeline` and
 `chart` (the curve), `panels` (the lists), `narrowing` (to one value), `rates`, `experiments` and `declared_panels`
-(goals, funnels and variants), `smallest_group` (what is said of k), `reasons` (why requests are not counted), `waiting`
-and `snippet` (before the first event), `words` with `languages/` (sentences, numbers and names in a reader's language),
-`layout` with `templates/` and `static/` (HTML, style and script).
+(goals, funnels and variants), `smallest_group` (what is said of k), `day_or_week` (of either), `reasons` (why requests
+are not counted), `waiting` and `snippet` (before the first event), `words` with `languages/` (sentences, numbers and
+names in a reader's language), `layout` with `templates/` and `static/` (HTML, style and script).
 
 Beside all that: `sql`, analysts' SELECTs; `demo/`, an installation to look at.
 """

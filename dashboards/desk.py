@@ -17,6 +17,7 @@ from aggregator.live import LiveView
 from aggregator.migrate import is_migrated
 from aggregator.store import Store
 from collector.clock import Clock
+from collector.days import parts_of
 from collector.settings import Settings, Site
 from collector.zones import Zones
 from dashboards.access import Access, People
@@ -66,8 +67,9 @@ class Desk:
         return self.zones.day(site, self.clock.wall()).day
 
     def _as_counted(self, site: Site) -> Site:
-        """`site` with the time zone that it is counted in now: a changed one waits for the end of a day."""
-        return replace(site, timezone=self.zones.day(site, self.clock.wall()).timezone)
+        """`site` with the calendar that it is counted by now: a changed one waits for the end of a day or week."""
+        timezone, every = parts_of(self.zones.day(site, self.clock.wall()).timezone)
+        return replace(site, timezone=timezone, seal_every=every)
 
     def reading(self) -> tuple[Store, LiveView]:
         """The store and the one live view of it. Raises what `Store` raises."""

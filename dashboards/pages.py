@@ -19,12 +19,13 @@ from starlette.responses import RedirectResponse, Response
 from aggregator.arrivals import last_arrival
 from collector.settings import Site
 from dashboards.chart import Chart, sparkline
+from dashboards.day_or_week import VISITORS_ON
 from dashboards.desk import Desk
 from dashboards.layout import PAGE_HEADERS, Layout
 from dashboards.period import DEFAULT, TODAY, period_of
 from dashboards.sign_in import SignIn
 from dashboards.site_page import SitePage, site_page
-from dashboards.stats import stats
+from dashboards.stats import periods, stats
 from dashboards.waiting import Waiting, is_sealed, mark_of, waiting_page
 from dashboards.words import Words
 
@@ -33,10 +34,12 @@ RECENT_DAYS = 30
 
 @dataclass(frozen=True)
 class Card:
-    """One site on the page of all sites: its last sealed day with a number, and the curve of the last days."""
+    """One site on the page of all sites: its last sealed day with a number, and the curve of the last days; `told` is
+    what the number is."""
 
     site: Site
     day: date | None
+    told: str
     visitors: int
     curve: Chart | None
 
@@ -98,17 +101,20 @@ class Pages:
         period = {"first": min(min(each) for each in days.values()), "last": max(max(each) for each in days.values())}
         rows = store.query(statement, {"sites": [site.domain for site in sites], **period}) if sites else []
         visitors = {(domain, day): number for domain, day, number in rows}
-        return [_card(site, days[site], visitors, mirrored=words.direction == "rtl") for site in sites]
+        return [_card(words, site, days[site], visitors) for site in sites]
 
     def _recent(self, site: Site) -> list[date]:
-        today = self._desk.today(site)
-        return [today - timedelta(days=before) for before in range(RECENT_DAYS, 0, -1)]
+        today, terms = self._desk.today(site), self._desk.zones.terms(site)
+        first, yesterday = (today - timedelta(days=before) for before in (RECENT_DAYS, 1))
+        return [day for day, _ in periods(terms, first, yesterday)]
 
 
-def _card(site: Site, recent: Sequence[date], visitors: dict[tuple[str, date], int], *, mirrored: bool) -> Card:
+def _card(words: Words, site: Site, recent: Sequence[date], visitors: dict[tuple[str, date], int]) -> Card:
     numbers = [visitors.get((site.domain, day)) for day in recent]
     shown = [(day, number) for day, number in zip(recent, numbers, strict=True) if number is not None]
     if not shown:
-        return Card(site, None, 0, None)
+        return Card(site, None, "", 0, None)
     day, last = shown[-1]
-    return Card(site, day, last, sparkline(numbers, mirrored=mirrored) if len(shown) > 1 else None)
+    told = words.say(VISITORS_ON[site.seal_every], day=words.day(day))
+    mirrored = words.direction == "rtl"
+    return Card(site, day, told, last, sparkline(numbers, mirrored=mirrored) if len(shown) > 1 else None)

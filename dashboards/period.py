@@ -1,6 +1,7 @@
 """The days that a page shows: a name such as `30d`, or `from` and `to`.
 
-A named period ends yesterday, because today is not sealed and is told apart from it. `today` shows the live view.
+A named period ends yesterday, because today is not sealed and is told apart from it. `today` shows the live view. Of a
+site that is sealed by weeks today is the open week, named by its first day, and a period has whole weeks.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from collector.days import Every
 from collector.settings import Site
 from dashboards.question import BadQuestion, Question, crossed_with, filter_of, question_of
 
 # 52 whole weeks: the curve of a year is drawn by weeks, and each stands for as many days as the next.
-LENGTHS = {"day": 1, "7d": 7, "30d": 30, "12m": 364}
+LENGTHS: Mapping[Every, Mapping[str, int]] = {
+    "day": {"day": 1, "7d": 7, "30d": 30, "12m": 364},
+    "week": {"7d": 7, "30d": 28, "12m": 364},
+}
 TODAY = "today"
 DEFAULT = "30d"
 # What a panel can unfold.
@@ -41,7 +46,8 @@ def period_of(values: Mapping[str, str], site: Site, today: date, default: str =
             raise BadQuestion(400, "filter needs days that are sealed: leave it out for today")
         # Its lists are those of the live view.
         return Period(name, Question(site, today, today, (), LIMIT))
-    if name not in LENGTHS:
-        raise BadQuestion(400, f"period must be one of {', '.join((TODAY, *LENGTHS))}, or from and to must be given")
+    lengths = LENGTHS[site.seal_every]
+    if name not in lengths:
+        raise BadQuestion(400, f"period must be one of {', '.join((TODAY, *lengths))}, or from and to must be given")
     yesterday = today - timedelta(days=1)
-    return Period(name, Question(site, today - timedelta(days=LENGTHS[name]), yesterday, dimensions, LIMIT, narrowed))
+    return Period(name, Question(site, today - timedelta(days=lengths[name]), yesterday, dimensions, LIMIT, narrowed))

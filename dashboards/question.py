@@ -14,6 +14,7 @@ from datetime import date
 from aggregator.crosses import pairs_of
 from aggregator.declared_dimensions import names_of
 from aggregator.dimensions import OTHER
+from collector.days import first_of
 from collector.page import MAX_PATH_CHARS
 from collector.settings import Settings, Site
 
@@ -79,17 +80,20 @@ def site_of(values: Mapping[str, str], settings: Settings) -> Site:
 
 
 def question_of(values: Mapping[str, str], site: Site, today: date) -> Question:
-    """The whole question; `to` is by default `today`, the site's own, and `from` is `to`. Raises `BadQuestion`."""
+    """The whole question; `to` is by default `today`, the site's own, and `from` is `to`. Raises `BadQuestion`.
+
+    Of a site that is sealed by weeks `today` is the first day of the open one.
+    """
     last = _day("to", values["to"]) if "to" in values else today
     first = _day("from", values["from"]) if "from" in values else last
-    if last > today:
+    if first_of(last, site.calendar) > today:
         raise BadQuestion(400, "to must not be later than today in the site's time zone")
     if first > last:
         raise BadQuestion(400, "from must not be later than to")
     if (last - first).days >= MAX_DAYS:
         raise BadQuestion(400, f"from must be less than {MAX_DAYS} days before to")
     narrowed = filter_of(values, site)
-    if narrowed is not None and first == today:
+    if narrowed is not None and first_of(first, site.calendar) == today:
         raise BadQuestion(400, "filter needs a day that is sealed: from must be earlier than today")
     dimensions = _dimensions(values.get("dimension"), crossed_with(narrowed, site))
     return Question(site, first, last, dimensions, _limit(values.get("limit")), narrowed)

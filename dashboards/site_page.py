@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -10,23 +10,42 @@ from functools import partial
 from aggregator.arrivals import Arrival
 from aggregator.live import Live
 from collector import days
+from collector.days import Every
 from collector.settings import Settings, Site
+from dashboards.day_or_week import (
+    ADDED_UP,
+    NOTHING_SEALED,
+    ROUNDED,
+    SAMPLED,
+    SEALED_FROM,
+    SO_FAR,
+    STARTS_AGAIN,
+    TOLD_APART,
+)
 from dashboards.declared_panels import declared_panels
 from dashboards.narrowing import Narrowing, address_of, address_of_value, narrowing_of
 from dashboards.panels import Panel, panels
 from dashboards.period import TODAY, Period
 from dashboards.reasons import name_in_list
-from dashboards.smallest_group import FEWER_EACH_DAY, FEWER_SO_FAR, SHARED, STEPS, of_group
+from dashboards.smallest_group import FEWER_EACH, FEWER_SO_FAR, SHARED, STEPS, of_group
 from dashboards.stats import Day, Requests, Stats
 from dashboards.timeline import Timeline, timeline_of
 from dashboards.words import Words, marked
 
-CHOICES = {
-    TODAY: marked("Today"),
-    "day": marked("Yesterday"),
-    "7d": marked("7 days"),
-    "30d": marked("30 days"),
-    "12m": marked("12 months"),
+CHOICES: Mapping[Every, Mapping[str, str]] = {
+    "day": {
+        TODAY: marked("Today"),
+        "day": marked("Yesterday"),
+        "7d": marked("7 days"),
+        "30d": marked("30 days"),
+        "12m": marked("12 months"),
+    },
+    "week": {
+        TODAY: marked("This week"),
+        "7d": marked("Last week"),
+        "30d": marked("4 weeks"),
+        "12m": marked("12 months"),
+    },
 }
 
 
@@ -59,12 +78,18 @@ class CoverageRow:
 
 
 @dataclass(frozen=True)
-class GroupWords:
-    """What the page says of the smallest group that shows."""
+class Wording:
+    """What the page says of the smallest group that shows, and of the day or week that it is told by."""
 
     fewer_so_far: str
     steps: str
     shared: str
+    so_far: str
+    starts_again: str
+    sealed_from: str
+    rounded: str
+    told_apart: str
+    sampled: str
 
 
 @dataclass(frozen=True)
@@ -77,8 +102,7 @@ class SitePage:
     heading: str
     choices: tuple[Choice, ...]
     live: Live
-    group: GroupWords
-    seals_at: str
+    wording: Wording
     tiles: tuple[Tile, ...]
     absence: str
     timeline: Timeline | None
@@ -99,11 +123,10 @@ def site_page(
         site,
         live.day,
         period,
-        words.days(question.first, question.last),
+        words.days(question.first, answer.days[-1].last),
         _choices(words, period),
         live,
-        _group_words(words, site),
-        seals_at(words, settings, site),
+        _wording(words, settings, site, live),
         _tiles(words, answer),
         "" if answer.total else _absence(words, settings, answer),
         timeline_of(words, answer),
@@ -135,13 +158,25 @@ def seals_at(words: Words, settings: Settings, site: Site) -> str:
     return words.clock(midnight + 60 * settings.privacy.grace_minutes, site.timezone)
 
 
-def _group_words(words: Words, site: Site) -> GroupWords:
-    return GroupWords(*(of_group(words, site, sentence) for sentence in (FEWER_SO_FAR, STEPS, SHARED)))
+def _wording(words: Words, settings: Settings, site: Site, live: Live) -> Wording:
+    every = site.seal_every
+    return Wording(
+        of_group(words, site, FEWER_SO_FAR),
+        of_group(words, site, STEPS),
+        of_group(words, site, SHARED[every]),
+        words.say(SO_FAR[every]),
+        words.say(STARTS_AGAIN[every]),
+        words.say(SEALED_FROM[every], time=seals_at(words, settings, site)),
+        words.say(ROUNDED[every], k=words.number(site.k)),
+        words.say(TOLD_APART[every]),
+        words.say(SAMPLED[every], sample=words.number(live.sample)),
+    )
 
 
 def _choices(words: Words, period: Period) -> tuple[Choice, ...]:
+    choices = CHOICES[period.question.site.seal_every]
     return tuple(
-        Choice(words.say(label), _address(name, period), name == period.name) for name, label in CHOICES.items()
+        Choice(words.say(label), _address(name, period), name == period.name) for name, label in choices.items()
     )
 
 
@@ -156,7 +191,7 @@ def _tiles(words: Words, answer: Stats) -> tuple[Tile, ...]:
     if total is None:
         return ()
     measured = sum(day.measures is not None for day in answer.days)
-    by_day = words.say(marked("each day's, added up")) if measured > 1 else ""
+    by_day = words.say(ADDED_UP[answer.question.site.seal_every]) if measured > 1 else ""
     tiles = [
         Tile(words.say(marked("Visitors")), words.number(total.visitors), by_day),
         Tile(words.say(marked("Visits")), words.number(total.visits), ""),
@@ -186,12 +221,9 @@ def _absence(words: Words, settings: Settings, answer: Stats) -> str:
     if answer.question.filter is not None:
         return words.say(marked("No list of these days shows it: its groups were too small, or nothing is sealed."))
     if "fewer than k" in states:
-        return of_group(words, site, FEWER_EACH_DAY)
-    return words.say(
-        marked("Nothing is sealed yet. A day is sealed from %(time)s (%(timezone)s) on, when it is over."),
-        time=seals_at(words, settings, site),
-        timezone=site.timezone,
-    )
+        return of_group(words, site, FEWER_EACH[site.seal_every])
+    at = seals_at(words, settings, site)
+    return words.say(NOTHING_SEALED[site.seal_every], time=at, timezone=site.timezone)
 
 
 def _coverage(words: Words, coverage: Iterable[Requests]) -> tuple[CoverageRow, ...]:

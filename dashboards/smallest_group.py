@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from collector.days import Every
 from collector.settings import Distinct, Site
 from dashboards.words import Words, marked
 
@@ -17,35 +18,49 @@ FEWER_SO_FAR: Sentence = {
     "network": marked("Fewer than %(k)s networks so far."),
     "visitor": marked("Fewer than %(k)s visitors so far."),
 }
-FEWER_EACH_DAY: Sentence = {
-    "network": marked("Fewer than %(k)s networks came on each day, so there is no number to show."),
-    "visitor": marked("Fewer than %(k)s visitors came on each day, so there is no number to show."),
+FEWER_EACH: Mapping[Every, Sentence] = {
+    "day": {
+        "network": marked("Fewer than %(k)s networks came on each day, so there is no number to show."),
+        "visitor": marked("Fewer than %(k)s visitors came on each day, so there is no number to show."),
+    },
+    "week": {
+        "network": marked("Fewer than %(k)s networks came in each week, so there is no number to show."),
+        "visitor": marked("Fewer than %(k)s visitors came in each week, so there is no number to show."),
+    },
 }
 SHOWS_FROM: Sentence = {
     "network": marked("Numbers show from %(k)s networks on, so that nobody's single visit can be seen."),
     "visitor": marked("Numbers show from %(k)s visitors on, so that nobody's single visit can be seen."),
 }
 STEPS: Sentence = {
-    "network": marked(
-        "It moves in steps of %(k)s networks, so that no single visit shows, and starts again at midnight."
-    ),
-    "visitor": marked(
-        "It moves in steps of %(k)s visitors, so that no single visit shows, and starts again at midnight."
-    ),
+    "network": marked("It moves in steps of %(k)s networks, so that no single visit shows."),
+    "visitor": marked("It moves in steps of %(k)s visitors, so that no single visit shows."),
 }
 SPANS: Sentence = {
     "network": marked("Visitors per hour, in spans of enough networks"),
     "visitor": marked("Visitors per hour, in spans of enough visitors"),
 }
-SHARED: Sentence = {
-    "network": marked(
-        "A value shows only if people from at least %(k)s networks share it on a day. A network is about a household or"
-        " an office, so that nobody stands alone."
-    ),
-    "visitor": marked(
-        "A value shows only if at least %(k)s visitors share it on a day. A visitor is a browser in a network: who uses"
-        " two counts twice."
-    ),
+SHARED: Mapping[Every, Sentence] = {
+    "day": {
+        "network": marked(
+            "A value shows only if people from at least %(k)s networks share it on a day. A network is about a"
+            " household or an office, so that nobody stands alone."
+        ),
+        "visitor": marked(
+            "A value shows only if at least %(k)s visitors share it on a day. A visitor is a browser in a network: who"
+            " uses two counts twice."
+        ),
+    },
+    "week": {
+        "network": marked(
+            "A value shows only if people from at least %(k)s networks share it in a week. A network is about a"
+            " household or an office, so that nobody stands alone."
+        ),
+        "visitor": marked(
+            "A value shows only if at least %(k)s visitors share it in a week. A visitor is a browser in a network: who"
+            " uses two counts twice."
+        ),
+    },
 }
 
 

@@ -10,8 +10,8 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from importlib.resources import files
@@ -19,7 +19,7 @@ from typing import Literal
 
 from aggregator.live import Cell, Live, LiveView, Measures
 from aggregator.store import Store
-from collector.zones import Zones, zone_of
+from collector.zones import Terms, Zones, period_of, zone_of
 from dashboards.experiments import Arm, Result, Visitors, results_of
 from dashboards.question import Question
 from dashboards.rates import Counted, Rate, rate_of
@@ -34,10 +34,11 @@ State = Literal["sealed", "fewer than k", "today", "not sealed"]
 
 @dataclass(frozen=True)
 class Day:
-    """One day that was asked for; `measures` where it is "sealed". A past day may stay "not sealed" for ever: one
-    without any event in its time zone is never sealed."""
+    """One day that was asked for, or a week from `day` to `last`; `measures` where it is "sealed". A past day may stay
+    "not sealed" for ever: one without any event in its time zone is never sealed."""
 
     day: date
+    last: date
     state: State
     measures: Measures | None
 
@@ -80,8 +81,14 @@ class Stats:
 
 
 def stats(store: Store, live: LiveView | None, question: Question, today: date, zones: Zones | None = None) -> Stats:
-    """The answer; `today` is the site's own. Without `live` it is of sealed days alone. Raises what `Store` raises."""
-    days = _days(store, question, today, zones or Zones())
+    """The answer; `today` is the site's own: the day that is open, or the first one of the open week.
+
+    Of a site that is sealed by weeks it is about whole ones, all that the question touches. Without `live` it is of
+    sealed days alone. Raises what `Store` raises.
+    """
+    terms = (zones or Zones()).terms(question.site)
+    question = replace(question, first=period_of(terms, question.first)[0], last=period_of(terms, question.last)[0])
+    days = _days(store, question, today, terms)
     return Stats(
         question,
         total_of(days),
@@ -91,7 +98,7 @@ def stats(store: Store, live: LiveView | None, question: Question, today: date, 
         _rates(store, question),
         _results(store, question) if "variant_goal" in question.dimensions else (),
         live.of(question.site) if live is not None and question.last == today and not question.filter else None,
-        _coverage(store, question),
+        _coverage(store, question, days[-1].last),
         _crossed(store, question),
     )
 
@@ -108,8 +115,9 @@ def as_json(answer: Stats) -> dict[str, object]:
     told: dict[str, object] = {
         "site": site.domain,
         "timezone": site.timezone,
+        "sealed_every": site.seal_every,
         "from": question.first.isoformat(),
-        "to": question.last.isoformat(),
+        "to": answer.days[-1].last.isoformat(),
         "k": site.k,
         "k_counts": f"{site.distinct}s",
         "level": site.level,
@@ -135,7 +143,8 @@ def as_json(answer: Stats) -> dict[str, object]:
 
 
 def _day_as_json(day: Day) -> dict[str, object]:
-    return {"day": day.day.isoformat(), "state": day.state, **(asdict(day.measures) if day.measures else {})}
+    told = {"day": day.day.isoformat(), "state": day.state, **(asdict(day.measures) if day.measures else {})}
+    return told if day.last == day.day else {**told, "last_day": day.last.isoformat()}
 
 
 def _cells_as_json(cells: Iterable[Cell], of: Iterable[str] = ALL) -> list[dict[str, object]]:
@@ -159,17 +168,27 @@ def _live_as_json(live: Live, question: Question) -> dict[str, object]:
     return told
 
 
-def _days(store: Store, question: Question, today: date, zones: Zones) -> tuple[Day, ...]:
-    sealed = _sealed(store, question, zones)
+def _days(store: Store, question: Question, today: date, terms: Terms) -> tuple[Day, ...]:
+    sealed = _sealed(store, question, terms)
     statement = "day_totals_within" if question.filter else "day_totals"
     measured = {row[0]: Measures(*row[1:]) for row in store.query(_statement(statement), _of_site(question))}
-    asked = [question.first + timedelta(days=after) for after in range((question.last - question.first).days + 1)]
-    return tuple(Day(day, _state(day, measured, sealed, today), measured.get(day)) for day in asked)
+    return tuple(
+        Day(day, last, _state(day, measured, sealed, today), measured.get(day))
+        for day, last in periods(terms, question.first, question.last)
+    )
 
 
-def _sealed(store: Store, question: Question, zones: Zones) -> set[date]:
-    """Each day is asked for in the time zone that the site had on it."""
-    terms = zones.terms(question.site)
+def periods(terms: Terms, first: date, last: date) -> Iterator[tuple[date, date]]:
+    """The first and the last day of each period of a site that the days from `first` to `last` touch."""
+    day = first
+    while day <= last:
+        period = period_of(terms, day)
+        yield period
+        day = period[1] + timedelta(days=1)
+
+
+def _sealed(store: Store, question: Question, terms: Terms) -> set[date]:
+    """Each day is asked for in the calendar that the site had on it."""
     found: set[date] = set()
     for timezone in {term.timezone for term in terms}:
         rows = store.query(_statement("sealed_days"), {"timezone": timezone, **_period(question)})
@@ -230,8 +249,9 @@ def _step(question: Question) -> int:
     return 1 if question.site.level == "exact" else question.site.k
 
 
-def _coverage(store: Store, question: Question) -> tuple[Requests, ...]:
-    return tuple(Requests(*row) for row in store.query(_statement("requests"), _of_site(question)))
+def _coverage(store: Store, question: Question, last: date) -> tuple[Requests, ...]:
+    """Requests are counted by days, also where weeks are sealed."""
+    return tuple(Requests(*row) for row in store.query(_statement("requests"), _of_site(replace(question, last=last))))
 
 
 def _period(question: Question) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """The course of a period: its curve, and the same as a table for whoever reads rather than looks.
 
 A single day goes by the spans that each had k networks, per hour, since spans differ in length; one that sealing left
-out is a gap. Up to three months go by days; longer ones by weeks that are counted back from the last day.
+out is a gap; the hours of a week are those of all its days together. Up to three months go by days; longer ones by
+weeks that are counted back from the last day. A site that is sealed by weeks goes by these.
 """
 
 from __future__ import annotations
@@ -12,16 +13,14 @@ from dataclasses import dataclass
 from aggregator.live import Measures
 from collector.settings import Site
 from dashboards.chart import Chart, Value, chart_of
+from dashboards.day_or_week import BY, OPEN
 from dashboards.smallest_group import FEWER, SPANS, of_group
-from dashboards.stats import Day, Span, State, Stats, total_of
+from dashboards.stats import Day, Span, Stats, total_of
 from dashboards.words import Words, marked, marked_count
 
 LONGEST_BY_DAYS = 92
 WEEK = 7
-STATES: dict[State, str] = {
-    "today": marked("today, not sealed yet"),
-    "not sealed": marked("not sealed"),
-}
+NOT_SEALED = marked("not sealed")
 LEFT_OUT = marked("not shown, lest it be told from the rest of the day")
 HOURS = 24
 VISITORS = marked_count("%(number)s visitor", "%(number)s visitors")
@@ -51,11 +50,12 @@ def timeline_of(words: Words, answer: Stats) -> Timeline | None:
         return _by_hours(words, answer.question.site, answer.spans)
     if answer.total is None or len(answer.days) == 1:
         return None
-    if len(answer.days) > LONGEST_BY_DAYS:
+    every = answer.question.site.seal_every
+    if every == "day" and len(answer.days) > LONGEST_BY_DAYS:
         return _by_weeks(words, answer)
-    steps = [Step(words.long_day(day.day), day.measures, _absence(words, day, answer)) for day in answer.days]
+    steps = [Step(words.days(day.day, day.last), day.measures, _absence(words, day, answer)) for day in answer.days]
     labels = [words.day(day.day) for day in answer.days]
-    return _timeline(words, words.say(marked("Visitors by day")), labels, steps)
+    return _timeline(words, words.say(BY[every]), labels, steps)
 
 
 def _by_weeks(words: Words, answer: Stats) -> Timeline:
@@ -64,10 +64,11 @@ def _by_weeks(words: Words, answer: Stats) -> Timeline:
     starts = [*([0] if first else []), *range(first, len(days), WEEK)]
     weeks = [days[start:end] for start, end in zip(starts, [*starts[1:], len(days)], strict=True)]
     steps = [
-        Step(words.days(week[0].day, week[-1].day), total_of(week), _absence(words, week[-1], answer)) for week in weeks
+        Step(words.days(week[0].day, week[-1].last), total_of(week), _absence(words, week[-1], answer))
+        for week in weeks
     ]
     labels = [words.day(week[0].day) for week in weeks]
-    return _timeline(words, words.say(marked("Visitors by week")), labels, steps)
+    return _timeline(words, words.say(BY["week"]), labels, steps)
 
 
 def _by_hours(words: Words, site: Site, spans: Sequence[Span]) -> Timeline:
@@ -115,7 +116,7 @@ def _absence(words: Words, day: Day, answer: Stats) -> str:
         return ""
     if day.state == "fewer than k":
         return of_group(words, answer.question.site, FEWER)
-    return words.say(STATES[day.state])
+    return words.say(OPEN[answer.question.site.seal_every] if day.state == "today" else NOT_SEALED)
 
 
 def _hours(first: int, end: int) -> str:

@@ -14,7 +14,7 @@ from aggregator.store import Store
 from collector.settings import Settings, Site
 from collector.zones import Zones
 from dashboards.reasons import reason_of
-from dashboards.site_page import is_behind_proxy, seals_at
+from dashboards.site_page import is_behind_proxy
 from dashboards.smallest_group import SHOWS_FROM, of_group
 from dashboards.snippet import collector_url, curl_line, script_tag
 from dashboards.words import Words, marked
@@ -34,7 +34,6 @@ class Waiting:
     collector: str
     script: str
     curl: str
-    seals_at: str
 
 
 def is_sealed(store: Store, site: Site, zones: Zones) -> bool:
@@ -59,7 +58,6 @@ def waiting_page(words: Words, settings: Settings, site: Site, store: Store) -> 
         collector_url(settings),
         script_tag(settings, site),
         curl_line(settings, site),
-        seals_at(words, settings, site),
     )
 
 

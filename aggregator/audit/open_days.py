@@ -18,11 +18,11 @@ from aggregator.audit.check import (
     ok,
     remark,
 )
+from aggregator.fail_safe import fail_safe_s
 from aggregator.gathering import DEAD_AFTER_S, TABLES
 from aggregator.rollup import Period
 from aggregator.seal import LONGEST_WAIT_S
 from collector import days
-from collector.keys import FAIL_SAFE_S
 
 # The engine looks for expired rows every four hours (merge_with_ttl_timeout); the sealer expires them six hours before.
 FAIL_SAFE_TOLERANCE_S = 6 * 3_600.0
@@ -34,10 +34,13 @@ DESTROY_TOLERANCE_S = 600.0
 
 def ages(installation: Installation) -> Verdict:
     """No open event was inserted longer ago than the fail-safe."""
-    count, oldest = installation.store.query("SELECT count(), toUnixTimestamp(min(inserted)) FROM open_events")[0]
-    age_s = installation.store.now() - oldest if count else 0.0
-    evidence = f"{count} open events, the oldest inserted {age_s / 3_600:.1f} h ago"
-    if age_s <= FAIL_SAFE_S + FAIL_SAFE_TOLERANCE_S:
+    oldest = installation.store.query(
+        "SELECT timezone, count(), toUnixTimestamp(min(inserted)) FROM open_events GROUP BY timezone"
+    )
+    ages_s = {timezone: installation.store.now() - first for timezone, _, first in oldest}
+    events, age_s = sum(count for _, count, _ in oldest), max(ages_s.values(), default=0.0)
+    evidence = f"{events} open events, the oldest inserted {age_s / 3_600:.1f} h ago"
+    if all(age_s <= fail_safe_s(timezone) + FAIL_SAFE_TOLERANCE_S for timezone, age_s in ages_s.items()):
         return ok(evidence)
     return found(evidence, "see why `footfall aggregate` does not seal; run SYSTEM START TTL MERGES open_events")
 

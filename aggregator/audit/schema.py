@@ -33,7 +33,7 @@ KNOWN_WIDE = frozenset(
 # What may hold tokens: the open day, and what is in no file.
 OPEN = frozenset({"open_events"})
 IN_MEMORY = "ENGINE = Memory"
-FAIL_SAFE = "TTL inserted + toIntervalDay(3)"
+FAIL_SAFE = "TTL inserted + toIntervalDay(if(endsWith(timezone, '/week'), 10, 3))"
 TRENDS = ("trend_rows", "breakdown_rows", "cross_rows")
 
 

@@ -76,10 +76,10 @@ def quarantine(machine: Machine) -> Verdict:
     """Lines that the store refused are told by number, and go with their day."""
     lines, faults = 0, []
     for file, connection in _opened(machine.settings.collector.spool_dir):
-        for day, count in connection.execute("SELECT day, count(*) FROM quarantine GROUP BY day"):
+        counted = "SELECT day, timezone, count(*) FROM quarantine GROUP BY day, timezone"
+        for day, timezone, count in connection.execute(counted):
             lines += count
-            age_s = machine.now - days.starts_at(date.fromisoformat(day), "UTC")
-            if age_s > 2 * FAIL_SAFE_S:
+            if machine.now - days.ends_at(date.fromisoformat(day), timezone) > 2 * FAIL_SAFE_S:
                 faults.append(f"{machine.shown(file)}: {count} rows of {day}")
     if lines and not faults:
         return remark(

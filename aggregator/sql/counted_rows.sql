@@ -30,10 +30,10 @@ FROM
     SELECT *,
         countIf(grows) OVER so_far AS growths_so_far,
         anyLastIf((visit_number, path), kind = 'view' AND NOT over_bound) OVER before AS seen_before,
-        -- A day of 25 hours has room for 50 visits, one in 30 minutes.
-        groupArrayIf(50)(visit_number, grows) OVER always AS grown_visits,
-        groupArrayIf(50)(arrival, grows) OVER always AS growths,
-        groupArrayIf(50)(page_before, opens AND visit_number > 1) OVER always AS exits,
+        -- A week has room for 338 visits, one in 30 minutes.
+        groupArrayIf(338)(visit_number, grows) OVER always AS grown_visits,
+        groupArrayIf(338)(arrival, grows) OVER always AS growths,
+        groupArrayIf(338)(page_before, opens AND visit_number > 1) OVER always AS exits,
         anyLast(page_so_far) OVER always AS last_page,
         groupUniqArrayIf(200)((visit_number, intDiv(scroll + 24, 25)), scroll > 0 AND NOT over_bound) OVER always AS quarters
     FROM

@@ -2,7 +2,7 @@
 -- batch with withdrawn rows the last note tells how many it has left, which is the fewest.
 SELECT batch, day, timezone, min(events) AS events_left
 FROM batches
-WHERE outcome = 'open' AND at < now() - INTERVAL 3 DAY
+WHERE outcome = 'open' AND at < now() - toIntervalDay(if(endsWith(timezone, '/week'), 10, 3))
     AND batch NOT IN
     (
         SELECT batch FROM batches

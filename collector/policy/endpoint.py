@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from collector.consent import refusal_of
+from collector.days import parts_of
 from collector.endpoints import RETRY_AFTER_S, Collecting, headers_of, peer_of
 from collector.page import hostname_in
 from collector.policy import opt_out
@@ -93,7 +94,8 @@ class Privacy:
         if site is not None:
             headers = {**PUBLIC, "access-control-allow-origin": "*", "vary": "host"}
             zones, now = self._collecting.parts.zones, self._collecting.clock.wall()
-            policy = replace(self._policies[site.domain], timezone=zones.day(site, now).timezone)
+            timezone, every = parts_of(zones.day(site, now).timezone)
+            policy = replace(self._policies[site.domain], timezone=timezone, seal_every=every)
             return Response(orjson.dumps(document_of(policy)), 200, headers, "application/json")
         return _no_site(request)
 

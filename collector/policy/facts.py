@@ -7,9 +7,12 @@ address, ingest tokens, paths).
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
+from collector.days import Every
 from collector.declared import Declared
 from collector.keys import FAIL_SAFE_S
 from collector.policy.country_source import CountrySource, country_source_of, source_of
@@ -18,6 +21,7 @@ from collector.settings import CNIL_MONTHS, ConsentRules, Distinct, Level, Setti
 # Those of the aggregator, which this side may not import; a test holds them equal.
 DEVELOPMENT_DAYS = 7
 HOUR_MONTHS = 13
+OPEN_DAYS: Mapping[Every, int] = MappingProxyType({"day": 3, "week": 10})
 FAIL_SAFE_DAYS = int(FAIL_SAFE_S // 86_400)
 
 LAST_REQUEST_DAYS = 1
@@ -46,12 +50,13 @@ class Retention:
 
 @dataclass(frozen=True)
 class Policy:
-    """What this installation does about `site`. `fail_safe_days` bound what waits on the collector's disk, and again
-    what waits in the store, should a day never be sealed."""
+    """What this installation does about `site`. `fail_safe_days` bound what waits on the collector's disk, and
+    `open_days` what waits in the store, should a day never be sealed."""
 
     site: str
     is_development: bool
     timezone: str
+    seal_every: Every
     k: int
     distinct: Distinct
     level: Level
@@ -65,6 +70,7 @@ class Policy:
     grace_minutes: float
     retention: Retention
     fail_safe_days: int
+    open_days: int
     store: Literal["embedded", "clickhouse"]
     country_source: CountrySource
     operator_source: CountrySource | None
@@ -87,6 +93,7 @@ def _policy_of(
         site=domain,
         is_development=site.is_development,
         timezone=site.timezone,
+        seal_every=site.seal_every,
         k=site.k,
         distinct=site.distinct,
         level=site.level,
@@ -100,6 +107,7 @@ def _policy_of(
         grace_minutes=settings.privacy.grace_minutes,
         retention=_retention(site.is_development, site.retention_months),
         fail_safe_days=FAIL_SAFE_DAYS,
+        open_days=OPEN_DAYS[site.seal_every],
         store="embedded" if settings.aggregator.store == "embedded" else "clickhouse",
         country_source=sources[0],
         operator_source=sources[1],

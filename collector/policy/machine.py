@@ -2,7 +2,8 @@
 meaning changes `format`.
 
 - `format` 1. `software`: {`name`, `version` (null where it is not installed as a package)}
-- `site`, `development` (true for localhost and *.test), `timezone` (whose days are counted)
+- `site`, `development` (true for localhost and *.test), `timezone` (whose days are counted), `sealed_every` "day" or
+  "week" (from Monday on; what is said of a day then holds for a week)
 - `purpose` "audience_measurement"
 - `consent`: {`required` true, `sources`: of "field" (the page says so with each event) and "assumed" (the operator
   declared that pages load the counting only after consent), `policy_version` (that must have been consented to, or
@@ -52,6 +53,7 @@ def document_of(policy: Policy) -> dict[str, object]:
         "site": policy.site,
         "development": policy.is_development,
         "timezone": policy.timezone,
+        "sealed_every": policy.seal_every,
         "purpose": "audience_measurement",
         "consent": _consent(policy),
         "opt_out": {"cookie": NAME, "value": "1", "max_age_days": OPT_OUT_DAYS},
@@ -98,7 +100,7 @@ def _open_day(policy: Policy) -> dict[str, object]:
         "not_before": "end_of_day",
         "grace_minutes": policy.grace_minutes,
         "at_most_days_on_collector": policy.fail_safe_days,
-        "at_most_days_in_store": policy.fail_safe_days,
+        "at_most_days_in_store": policy.open_days,
     }
     return {"fields": fields, "destroyed_after": destroyed}
 

@@ -6,6 +6,12 @@ FROM
     UNION ALL
     SELECT day FROM coverage_totals
     WHERE site = {site:String} AND outcome = 'accepted' AND requests > 0
-        AND day IN (SELECT day FROM committed_seals WHERE timezone IN {timezones:Array(String)})
+        AND day IN
+        (
+            -- The days of a week that begins on a Monday, or later where the site went over to weeks within one.
+            SELECT day + arrayJoin(range(if(endsWith(timezone, '/week'), 8 - toDayOfWeek(day), 1)))
+            FROM committed_seals
+            WHERE timezone IN {timezones:Array(String)}
+        )
 )
 LIMIT 1

@@ -214,10 +214,11 @@ VIOLATIONS: dict[str, tuple[Planting, set[str], str]] = {
     ),
     "a fail-safe taken away": (
         statements(
-            "ALTER TABLE open_events REMOVE TTL", "ALTER TABLE open_events MODIFY TTL inserted + INTERVAL 3 DAY"
+            "ALTER TABLE open_events REMOVE TTL",
+            "ALTER TABLE open_events MODIFY TTL inserted + toIntervalDay(if(endsWith(timezone, '/week'), 10, 3))",
         ),
         {"definitions", "time limits"},
-        "open_events has nothing where the migrations say TTL inserted + toIntervalDay(3)",
+        "open_events has nothing where the migrations say TTL inserted + toIntervalDay(if(endsWith(timezone",
     ),
     "inserts that are not synced": (
         statements(

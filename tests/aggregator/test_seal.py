@@ -16,7 +16,7 @@ from aggregator.seal import OpenDayChangedError, Sealed, Sealer, Surroundings
 from aggregator.store import Store, StoreRefused
 from collector import days
 from collector.settings import Settings, load
-from tests.aggregator.simulate import Crowd, Row, insert
+from tests.aggregator.simulate import Crowd, Row, counted, insert, truth
 from tests.clock import SetClock
 
 BERLIN, KOLKATA, LOS_ANGELES = "Europe/Berlin", "Asia/Kolkata", "America/Los_Angeles"
@@ -141,6 +141,39 @@ def test_a_day_is_sealed_one_grace_after_its_own_midnight_and_not_a_second_soone
     )
     assert open_events(store) == 0
     assert store.query("SELECT day, events FROM seals") == [(day, len(rows))]
+
+
+def test_a_week_is_sealed_once_when_it_is_over_beside_the_days_of_others(store: Store, settings: Settings) -> None:
+    calendar = f"{BERLIN}/week"
+    monday = DAY + timedelta(days=7 - DAY.weekday())
+    of_days = [crowd(monday + timedelta(days=after), people=2, site=f"{after}.example") for after in range(7)]
+    rows = [replace(row, day=monday, timezone=calendar, site="example.com") for day in of_days for row in day]
+    clock = after(monday, BERLIN)
+    so_far = [row for row in rows if row.at_ms < clock.wall() * 1000]
+    insert(store, so_far)
+    insert(store, crowd(monday), 2)
+    sealing = sealer(store, settings, clock)
+    assert [sealed.period for sealed in sealing.seal_due()] == [Period(monday, BERLIN)]
+    assert sealing.waiting == {Period(monday, calendar): "it is not over yet"}
+    insert(store, [row for row in rows if row not in so_far], 3)
+    clock.move_to(days.starts_at(monday + timedelta(days=7), BERLIN) + GRACE_S)
+    (sealed,) = sealing.seal_due()
+    assert (sealed.outcome, sealed.events, sealed.remains) == ("sealed", len(rows), ())
+    assert store.query(f"SELECT day, days, events FROM seals WHERE timezone = '{calendar}'") == [(monday, 7, len(rows))]
+    # No day of it has k networks.
+    shown = "SELECT visitors FROM trend_rows WHERE hour = 24 AND day = {day:Date} AND timezone = {calendar:String}"
+    ((visitors,),) = store.query(shown, {"day": monday, "calendar": calendar})
+    assert visitors == truth(counted(rows)[0]).visitors // 5 * 5 > 0
+
+
+def test_events_of_a_week_live_through_it_and_not_much_longer(store: Store, settings: Settings) -> None:
+    monday = datetime.fromtimestamp(store.now(), UTC).date() - timedelta(days=30)
+    rows = [replace(row, timezone=f"{BERLIN}/week") for row in crowd(monday)]
+    insert(store, [replace(row, inserted=at_store(store, 9 * 86_400)) for row in rows])
+    insert(store, [replace(row, inserted=at_store(store, 11 * 86_400)) for row in rows[:20]], batch=2)
+    store.command("OPTIMIZE TABLE open_events FINAL")
+    assert open_events(store) == len(rows)
+    assert [sealed.outcome for sealed in sealer(store, settings, SetClock(store.now())).seal_due()] == ["sealed"]
 
 
 def test_time_zones_close_one_after_the_other(store: Store, settings: Settings) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from collector.days import Every
 from tests.attacks import (
     held_by_tests,
     p03_linking_back,
@@ -32,7 +33,10 @@ from tests.attacks.verdict import Verdict, table
 SEALED_ROWS = 1_000_000
 LARGE = [Crowd(f"large-{people}.example", people) for people in (1_500, 5_000, 20_000, 500_000)]
 FULL = p03_linking_back.Effort(visitors=60, networks=p03_linking_back.NETWORKS, networks_each=4_096, places=0)
-USEFUL = ((50, 200), (500, 60), (5_000, 10), (500_000, 1))
+USEFUL: tuple[tuple[int, int, Every], ...] = (
+    *((50, 200, "day"), (50, 200, "week"), (500, 60, "day"), (500, 60, "week")),
+    *((5_000, 10, "day"), (500_000, 1, "day")),
+)
 
 Attack = Callable[[], Verdict]
 
@@ -75,7 +79,7 @@ def main(wanted: list[str]) -> int:
         print(table(verdicts))
         if not wanted:
             _tell_peers()
-            measured = [usefulness.measure(laboratory, visits, sites) for visits, sites in USEFUL]
+            measured = [usefulness.measure(laboratory, *size) for size in USEFUL]
             print(f"\n{usefulness.table(measured)}")
     return 0 if all(verdict.holds and verdict.can_fail for verdict in verdicts) else 1
 

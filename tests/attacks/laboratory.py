@@ -116,6 +116,7 @@ class Scene:
         *,
         exact: bool = False,
         day: date = DAY,
+        timezone: str = BERLIN,
         declared: Declared = NOTHING,
     ) -> int:
         """Seals `day` for sites with their k by a build, commits, and empties the open day; returns the seal's id. Of
@@ -125,19 +126,19 @@ class Scene:
         told = self.build(weakening).ask(
             "seal",
             day=day.isoformat(),
-            timezone=BERLIN,
+            timezone=timezone,
             seal=self.seals,
             sites=rules,
             goals=[[goal.name, goal.event, goal.page] for goal in declared.goals],
             funnels=[[funnel.name, [step.name for step in funnel.steps]] for funnel in declared.funnels],
         )
-        self.commit(self.seals, told["events"], min(sites.values()), day)
+        self.commit(self.seals, told["events"], min(sites.values()), day, timezone)
         return self.seals
 
-    def commit(self, seal: int, events: int, k: int, day: date) -> None:
+    def commit(self, seal: int, events: int, k: int, day: date, timezone: str = BERLIN) -> None:
         """The commit record, as `aggregator.seal` writes it; each seal here has an origin of its own."""
         columns = ("day", "timezone", "origin", "seal", "events", "bounded", "k", "level", "days")
-        row = (day, BERLIN, f"attack {seal}", seal, events, 0, k, "rounded", 1)
+        row = (day, timezone, f"attack {seal}", seal, events, 0, k, "rounded", 1)
         self.store.insert_rows("seals", columns, [row], token=f"{day}/{seal}")
 
     def forget_trends(self) -> None:

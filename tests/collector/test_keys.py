@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from collector.days import ends_at, starts_at
+from collector.days import ends_at, first_of, starts_at
 from collector.keys import FAIL_SAFE_S, SIZE, Keys, KeyStorageError, Tokens, file_system_of, prepared_folder
 from tests.clock import SetClock
 from tests.collector.collecting import MEMORY, Collector, running, until
@@ -217,6 +217,17 @@ def test_the_key_of_a_day_already_over_does_not_outlive_the_fail_safe(folder: Pa
     assert keys.destroy_overdue() == []
     noon.wall_s += 1
     assert keys.destroy_overdue() == [(late, BERLIN)]
+
+
+def test_the_key_of_a_week_lives_for_the_week_and_not_longer(folder: Path, noon: SetClock) -> None:
+    calendar = f"{BERLIN}/week"
+    keys, monday = Keys(folder, GRACE_S, noon), first_of(DAY, calendar)
+    before = visitor(keys, monday, calendar)
+    noon.wall_s = starts_at(monday + timedelta(7), BERLIN) + GRACE_S - 1
+    assert visitor(keys, monday, calendar) == before
+    assert keys.destroy_overdue() == []
+    noon.wall_s += 1
+    assert keys.destroy_overdue() == [(monday, calendar)]
 
 
 def test_destroying_what_is_not_there_is_harmless(folder: Path, noon: SetClock) -> None:

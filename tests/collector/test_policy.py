@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from aggregator import dimensions, rollup
+from aggregator.fail_safe import FAIL_SAFE_DAYS
 from collector.answers import ANSWER_LIFE_S
 from collector.event import Event
 from collector.policy import collected
@@ -72,6 +73,9 @@ loyalty = true
 [[site]]
 domain = "office.example"
 distinct = "visitor"
+[[site]]
+domain = "weekly.example"
+seal_every = "week"
 [[site]]
 domain = "crossed.example"
 crosses = ["page", "country"]
@@ -191,6 +195,7 @@ LOYAL = {
     "loyalty.device_keeps": "day_of_last_visit",
     "loyalty.device_says": ["first", "month", "week", "day"],
 }
+WEEKLY = {"sealed_every": "week", "open_day.destroyed_after.at_most_days_in_store": 10}
 FIXED = [name for kept in collected.OPEN_DAY for name in kept.dimensions]
 DETAILED = {
     "declared.properties": ["plan", "author"],
@@ -240,6 +245,8 @@ AIMING = {"declared.goals": ["Sign-up"], "trends.dimensions": [*FIXED, "goal"]}
         ),
         ("reported.example", {"reporting_servers": True}, "The site's own servers may report visits, too."),
         ("office.example", {"trends.k_counts": "visitors"}, "smallest group, in visitors: 5"),
+        ("weekly.example", WEEKLY, "This site is counted by the week, from Monday to Sunday."),
+        ("weekly.example", WEEKLY, "on the collector's disk and in the store, each at most so many days: 10."),
         ("office.example", {"trends.k_counts": "visitors"}, "passes for all visitors of a smallest group but one"),
         ("loyal.example", LOYAL, "keeps the day of your last visit to loyal.example, once you have consented"),
         ("loyal.example", LOYAL, "With your consent it keeps the day of your last visit, which stays there."),
@@ -408,14 +415,18 @@ def test_trends_are_kept_as_long_as_is_said(tmp_path: Path) -> None:
 def test_the_terms_that_are_fixed_are_those_of_the_store(collector: Collector) -> None:
     hours = re.search(r"addMonths\(\{day:Date\}, (\d+)\)", (ROOT / "aggregator/sql/trend_cells.sql").read_text())
     coverage = re.search(r"TTL day \+ INTERVAL (\d+) MONTH", (MIGRATIONS / "0008_coverage_totals.sql").read_text())
-    events = re.search(r"TTL inserted \+ INTERVAL (\d+) DAY", (MIGRATIONS / "0001_open_events.sql").read_text())
+    open_events = (MIGRATIONS / "0040_open_events_of_weeks.sql").read_text()
+    events = re.search(r"toIntervalDay\(if\(endsWith\(timezone, '/week'\), (\d+), (\d+)\)\)", open_events)
     assert hours
     assert coverage
     assert events
     facts = document(collector, "usual.example")
     assert facts["retention"]["hours"] == {"months": int(hours[1])} == {"months": HOUR_MONTHS}
     assert facts["retention"]["coverage"] == {"months": int(coverage[1])}
-    assert facts["open_day"]["destroyed_after"]["at_most_days_in_store"] == int(events[1])
+    weekly = document(collector, "weekly.example")
+    for each, days in ((facts, int(events[2])), (weekly, int(events[1]))):
+        assert each["open_day"]["destroyed_after"]["at_most_days_in_store"] == days
+    assert dict(FAIL_SAFE_DAYS) == {"day": int(events[2]), "week": int(events[1])}
 
 
 REFUSING: dict[str, tuple[dict[str, object], dict[str, str]]] = {

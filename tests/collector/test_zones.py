@@ -28,6 +28,7 @@ from collector.zones import (
     day_at,
     declare,
     first_term,
+    period_of,
     waiting,
     zone_of,
 )
@@ -37,6 +38,7 @@ ALL = (
     *(LOS_ANGELES, KOLKATA, BERLIN, "UTC", "America/Havana", "Asia/Beirut", "Asia/Kathmandu", "Australia/Eucla"),
     *("Australia/Lord_Howe", "Pacific/Apia", "Pacific/Chatham", "Pacific/Kiritimati", "Pacific/Kwajalein"),
     *("Pacific/Pago_Pago", "Etc/GMT+12", "America/St_Johns"),
+    *("Europe/Berlin/week", "America/Los_Angeles/week", "Asia/Kolkata/week"),
 )
 HOUR_S = 3_600.0
 
@@ -102,6 +104,27 @@ def test_a_change_that_took_effect_is_changed_back_after_a_day_of_its_own() -> N
     assert back[2].first_day == date(2026, 11, 24)
 
 
+def test_a_site_goes_over_to_weeks_when_its_day_ends_and_its_first_week_ends_on_sunday() -> None:
+    terms = changed(first_term(BERLIN), f"{BERLIN}/week", at("2026-11-25T12:00:00+00:00"), date.min)
+    assert on(terms, "2026-11-25T22:59:59+00:00") == ("2026-11-25", BERLIN)
+    assert on(terms, "2026-11-25T23:00:00+00:00") == ("2026-11-26", f"{BERLIN}/week")
+    assert on(terms, "2026-11-29T22:59:59+00:00") == ("2026-11-26", f"{BERLIN}/week")
+    assert on(terms, "2026-11-29T23:00:00+00:00") == ("2026-11-30", f"{BERLIN}/week")
+    assert period_of(terms, date(2026, 11, 28)) == (date(2026, 11, 26), date(2026, 11, 29))
+
+
+def test_a_site_goes_back_to_days_when_its_week_ends() -> None:
+    terms = changed(first_term(f"{BERLIN}/week"), BERLIN, at("2026-11-25T12:00:00+00:00"), date(2026, 11, 25))
+    assert on(terms, "2026-11-29T22:59:59+00:00") == ("2026-11-23", f"{BERLIN}/week")
+    assert on(terms, "2026-11-29T23:00:00+00:00") == ("2026-11-30", BERLIN)
+    assert on(terms, "2026-12-01T12:00:00+00:00") == ("2026-12-01", BERLIN)
+
+
+def test_requests_of_a_week_are_counted_on_their_dates() -> None:
+    found = day_at(first_term(f"{BERLIN}/week"), at("2026-11-25T23:30:00+00:00"))
+    assert (found.iso, found.date_iso) == ("2026-11-23", "2026-11-26")
+
+
 def test_days_that_a_clock_ahead_has_filled_are_waited_for() -> None:
     filled = date(2026, 12, 24)
     assert changed(first_term(BERLIN), KOLKATA, NOON, filled)[-1].first_day == filled + timedelta(days=1)
@@ -126,7 +149,7 @@ def test_whatever_is_changed_when_no_day_has_two_zones_and_days_never_go_back(
         now += passes_s
         if has_event:
             counted[now] = day_at(terms, now)
-        newest = max((found.day for found in counted.values()), default=date.min)
+        newest = max((date.fromisoformat(found.date_iso) for found in counted.values()), default=date.min)
         terms = changed(terms, timezone, now, newest)
         assert {when: day_at(terms, when) for when in counted} == counted
     zones: dict[date, str] = {}
@@ -136,6 +159,8 @@ def test_whatever_is_changed_when_no_day_has_two_zones_and_days_never_go_back(
         assert found.day >= last
         assert zones.setdefault(found.day, found.timezone) == found.timezone == zone_of(terms, found.day)
         last = found.day
+        first, through = period_of(terms, date.fromisoformat(found.date_iso))
+        assert first == found.day <= date.fromisoformat(found.date_iso) <= through
         if when > terms[-1].since + 60 * HOUR_S and when > NOON + 60 * HOUR_S:
             break
 
@@ -151,7 +176,7 @@ def site(tmp_path: Path) -> Callable[[str], Site]:
 
 def test_a_site_is_counted_in_its_configured_zone_at_first(tmp_path: Path, site: Callable[[str], Site]) -> None:
     declare(tmp_path, [site(BERLIN)], NOON)
-    assert Zones(tmp_path).day(site(BERLIN), NOON) == SiteDay(date(2026, 11, 22), "2026-11-22", BERLIN)
+    assert Zones(tmp_path).day(site(BERLIN), NOON) == SiteDay(date(2026, 11, 22), "2026-11-22", BERLIN, "2026-11-22")
 
 
 def test_whoever_has_read_the_file_learns_of_a_change_before_it_matters(
@@ -244,7 +269,7 @@ def test_taking_a_change_back_is_told(
 ) -> None:
     for zone in (BERLIN, KOLKATA, BERLIN):
         declare(tmp_path, [site(zone)], NOON)
-    assert "example.com keeps the time zone Europe/Berlin" in caplog.text
+    assert "example.com stays counted in Europe/Berlin" in caplog.text
 
 
 def test_without_a_folder_the_configured_zone_counts(site: Callable[[str], Site]) -> None:

@@ -30,7 +30,7 @@ def course(site: Site, days: int, number: int = 10, spans: tuple[Span, ...] | No
     """The course of `days` days before April; the second last had fewer than k networks."""
     first = LAST - timedelta(days=days - 1)
     listed = tuple(
-        Day(day, "fewer than k", None) if day == LAST - timedelta(days=1) else Day(day, "sealed", measures(number))
+        Day(day, day, *("fewer than k", None) if day == LAST - timedelta(days=1) else ("sealed", measures(number)))
         for day in (first + timedelta(days=after) for after in range(days))
     )
     answer = Stats(Question(site, first, LAST, (), 100), total_of(listed), listed, spans, {}, {}, (), None, ())
@@ -88,6 +88,6 @@ def test_hours_that_sealing_left_out_are_a_gap_with_its_reason(site: Site) -> No
 
 def test_without_any_number_there_is_no_curve(site: Site) -> None:
     first = LAST - timedelta(days=1)
-    days = (Day(first, "fewer than k", None), Day(LAST, "not sealed", None))
+    days = (Day(first, first, "fewer than k", None), Day(LAST, LAST, "not sealed", None))
     answer = Stats(Question(site, first, LAST, (), 100), None, days, None, {}, {}, (), None, ())
     assert timeline_of(read_languages()["en"], answer) is None
