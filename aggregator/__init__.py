@@ -15,7 +15,8 @@ The map, in the order that the data takes:
   `gathering`: the day's visits in the store's memory. `dimensions` (with `declared_dimensions`), `rollup`, `crosses`,
   `sql/`: what the trends are, and the k rule. `destroy`: nothing of the day is left.
   `fail_safe`: what the engine took by itself is counted. `retention`: trends whose time is over go.
-- `live`: today, grouped and floored. `arrivals`: what became of each site's last request.
+- `live`: today, grouped and floored. `release`: what of it is shown, and when.
+  `arrivals`: what became of each site's last request.
 
 Beside the way: `process` (the two jobs in their loops), `ledger` (conservation), `sites` (a site removed whole),
 `deletion` (rows of trends deleted to the last byte), `doctor` (does it work?), `audit/` (is it private?), `finding`

@@ -1,10 +1,11 @@
 """Today, so far, of one site: grouped and floored, so that watching it does not show one person arrive.
 
-A cell shows its numbers as they stood when its last full group of k networks was complete, floored to multiples of k.
+A cell has its numbers as they stood when its last full group of k networks was complete, floored to multiples of k.
 Networks are those of the cell's largest generation, in the order in which they were received, so that a network that
 comes again, or many visitors of one, change nothing. What is said of rows already received never depends on rows after
 them (sql/counted_rows.sql in the order of arrival), and a published cell keeps its numbers until a further group is
-complete: between two changes at least k networks came that it had not seen.
+complete: between two changes at least k networks came that it had not seen. When they change, and by how much, is
+decided for all cells together (`release`), so that the moments of their changes tell nothing either.
 
 There is one result for all readers. It is computed by one query at a time, and not sooner than 20 times its own cost
 after the last, so that watching takes at most a twentieth of the store. With k = 1, on development sites, numbers are
@@ -15,12 +16,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 
 from aggregator import dimensions
 from aggregator.declared_dimensions import dimensions_of
 from aggregator.dimensions import TOTAL, Dimension
+from aggregator.release import ALL, Key, Releases, Standing
 from aggregator.rollup import assembled
 from aggregator.store import Store
 from collector.clock import Clock
@@ -28,6 +30,8 @@ from collector.settings import Site
 from collector.zones import Zones
 
 REST_PER_COST = 20
+# So many values of a list are followed, as one that enters the longest later could only grow from nothing.
+LONGEST_FOLLOWED = 1_000
 # A developer looks for the event just sent; a development site has few rows and nobody to protect.
 DEVELOPMENT_REST_PER_COST = 1
 LONGEST_LIST = 100
@@ -47,8 +51,6 @@ PLAINLY = {
     "optimize_redundant_functions_in_order_by": 0,
 }
 
-Key = tuple[str, str, str]
-
 
 @dataclass(frozen=True)
 class Measures:
@@ -60,9 +62,6 @@ class Measures:
     events: int
     bounces: int
     engaged_s: int
-
-    def times(self, factor: int) -> Measures:
-        return Measures(*(factor * number for number in astuple(self)))
 
 
 @dataclass(frozen=True)
@@ -90,23 +89,14 @@ class Live:
     cost_s: float
 
 
-@dataclass(frozen=True)
-class _Published:
-    """What a cell shows, and how many full groups it had then, in a count of one network in `sample`."""
-
-    sample: int
-    complete: int
-    measures: Measures
-
-
 @dataclass
 class _Watched:
     """One site: the last result, what its cells show, and the lock under which both change."""
 
+    releases: Releases
     lock: threading.Lock = field(default_factory=threading.Lock)
     live: Live | None = None
     next_at: float = 0.0
-    shown: dict[Key, _Published] = field(default_factory=dict)
 
 
 class LiveView:
@@ -120,20 +110,20 @@ class LiveView:
     def of(self, site: Site) -> Live:
         """The site's current day. Raises StoreUnavailable; whoever comes while it is computed waits for that result."""
         with self._lock:
-            watched = self._sites.setdefault(site.domain, _Watched())
+            watched = self._sites.setdefault(site.domain, _Watched(Releases(site.k)))
         with watched.lock:
             day, _, timezone, _ = self._zones.day(site, self._clock.wall())
             known = watched.live
             if known is not None and known.day == day and self._clock.boot() < watched.next_at:
                 return known
             if known is not None and (known.day != day or known.k != site.k):
-                watched.shown.clear()
-            watched.live = self._compute(site, day, timezone, watched.shown)
+                watched.releases = Releases(site.k)
+            watched.live = self._compute(site, day, timezone, watched.releases)
             rest = DEVELOPMENT_REST_PER_COST if site.is_development else REST_PER_COST
             watched.next_at = self._clock.boot() + rest * watched.live.cost_s
             return watched.live
 
-    def _compute(self, site: Site, day: date, timezone: str, shown: dict[Key, _Published]) -> Live:
+    def _compute(self, site: Site, day: date, timezone: str, releases: Releases) -> Live:
         started = self._clock.boot()
         key: dict[str, object] = {"day": day, "timezone": timezone, "site": site.domain}
         rows = self._store.query(
@@ -147,26 +137,24 @@ class LiveView:
             cells = self._cells(key, site.k, 1, (TOTAL, *by))
         else:
             cells = self._cells(key, site.k, 1, (TOTAL,)) | self._cells(key, site.k, sample, by)
-        publish = _as_counted if site.k == 1 else _grouped
-        published = {key: publish(shown, key, cell) for key, cell in cells.items()}
-        if site.k > 1:
-            # A withdrawal takes rows away, and a cell with them: its going and its coming again would show one person.
-            published = {**shown, **published}
-        shown.update(published)
-        totals = published.pop((TOTAL.name, "", "(all)"), None)
+        if site.k == 1:
+            releases.shown = cells
+        else:
+            # A withdrawal takes rows away, and a cell with them: its going and its coming again would show one person,
+            # so what was shown stays.
+            releases.take(cells, by, site.declared.goals)
+        totals = releases.shown.get(ALL)
         return Live(
             day=day,
             k=site.k,
-            totals=totals.measures if totals else None,
-            lists=_lists(published, {each.name for each in by}),
+            totals=Measures(*totals.numbers) if totals else None,
+            lists=_lists(releases.shown, {each.name for each in by}),
             sample=sample,
             computed_at=self._clock.wall(),
             cost_s=self._clock.boot() - started,
         )
 
-    def _cells(
-        self, key: Mapping[str, object], k: int, sample: int, of: tuple[Dimension, ...]
-    ) -> dict[Key, _Published]:
+    def _cells(self, key: Mapping[str, object], k: int, sample: int, of: tuple[Dimension, ...]) -> dict[Key, Standing]:
         which = "AND site = {site:String} AND if(network = 0, position, network) % {sample:UInt32} = 0"
         rows = self._store.query(
             assembled(
@@ -177,41 +165,28 @@ class LiveView:
                 known=KNOWN,
                 cells=dimensions.cells(of),
             ),
-            {**key, "k": k, "largest_k": k, "sample": sample, "longest": LONGEST_LIST},
+            {**key, "k": k, "largest_k": k, "sample": sample, "longest": LONGEST_FOLLOWED},
             PLAINLY,
         )
         overlapping = {each.name for each in of if each.one_of == "none"}
         return {
-            (row[0], row[1], row[2]): _Published(
-                sample, row[3], _measures(row[4:], row[0] in overlapping).times(sample)
-            )
+            (row[0], row[1], row[2]): Standing(sample, row[3], row[4], _numbers(row[5:], sample, row[0] in overlapping))
             for row in rows
         }
 
 
-def _measures(numbers: Sequence[int], is_overlapping: bool) -> Measures:
+def _numbers(numbers: Sequence[int], sample: int, is_overlapping: bool) -> tuple[int, ...]:
     """Of groups that overlap, visitors and visits alone, as a seal shows them."""
-    return Measures(numbers[0], numbers[1], 0, 0, 0, 0) if is_overlapping else Measures(*numbers)
+    shown = (*numbers[:2], 0, 0, 0, 0) if is_overlapping else numbers
+    return tuple(sample * number for number in shown)
 
 
-def _as_counted(_shown: Mapping[Key, _Published], _key: Key, now: _Published) -> _Published:
-    return now
-
-
-def _grouped(shown: Mapping[Key, _Published], key: Key, now: _Published) -> _Published:
-    """What the cell showed before, unless a further group is complete; groups of different samples do not compare."""
-    before = shown.get(key)
-    if before is None or (before.sample == now.sample and now.complete > before.complete):
-        return now
-    return before if before.sample == now.sample else replace(now, measures=before.measures)
-
-
-def _lists(published: Mapping[Key, _Published], names: Iterable[str]) -> Mapping[str, tuple[Cell, ...]]:
+def _lists(published: Mapping[Key, Standing], names: Iterable[str]) -> Mapping[str, tuple[Cell, ...]]:
     """By dimension; what was declared no more is shown no more."""
     lists: dict[str, list[Cell]] = {name: [] for name in names}
     for (dimension, parent, value), cell in published.items():
         if dimension in lists:
-            lists[dimension].append(Cell(parent, value, cell.measures))
+            lists[dimension].append(Cell(parent, value, Measures(*cell.numbers)))
     return {dimension: tuple(sorted(cells, key=_place)[:LONGEST_LIST]) for dimension, cells in lists.items()}
 
 

@@ -29,6 +29,7 @@ groups AS
 (
     SELECT dimension, parent, value,
         argMax(in_order, (length(in_order), generation)) AS largest,
+        length(largest) AS all_networks,
         intDiv(length(largest), {k:UInt16}) AS complete,
         largest[complete * {k:UInt16}] AS completed_at
     FROM arrivals
@@ -37,27 +38,27 @@ groups AS
 ),
 standing AS
 (
-    SELECT dimension, parent, value, generation, complete,
+    SELECT dimension, parent, value, generation, all_networks, complete,
         -- include: measure_states
     FROM
     (
-        SELECT cells.*, groups.complete AS complete, grown_at > completed_at AS bounced,
+        SELECT cells.*, all_networks, complete, grown_at > completed_at AS bounced,
             -- include: row_measures
         FROM cells
         INNER JOIN groups USING (dimension, parent, value)
         WHERE arrival <= completed_at
     )
-    GROUP BY dimension, parent, value, generation, complete
+    GROUP BY dimension, parent, value, generation, all_networks, complete
 ),
 totals AS
 (
-    SELECT dimension, parent, value, complete, toUInt16({k:UInt16}) AS k,
+    SELECT dimension, parent, value, all_networks, complete, toUInt16({k:UInt16}) AS k,
         -- include: measure_totals
     FROM standing
-    GROUP BY dimension, parent, value, complete
+    GROUP BY dimension, parent, value, all_networks, complete
     HAVING cell_networks >= k
 )
-SELECT dimension, parent, value, complete,
+SELECT dimension, parent, value, all_networks, complete,
     intDiv(all_visitors, k) * k, intDiv(all_visits, k) * k, intDiv(all_views, k) * k, intDiv(all_events, k) * k,
     intDiv(all_bounces, k) * k, intDiv(all_engaged_s, k) * k
 FROM totals

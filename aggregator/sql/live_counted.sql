@@ -1,5 +1,5 @@
 -- A development site's open day as counted: every row at once, with a group of one network.
-SELECT dimension, parent, value, 0 AS complete, all_visitors, all_visits, all_views, all_events, all_bounces, all_engaged_s
+SELECT dimension, parent, value, 0 AS all_networks, 0 AS complete, all_visitors, all_visits, all_views, all_events, all_bounces, all_engaged_s
 FROM
 (
     SELECT dimension, parent, value, toUInt16({k:UInt16}) AS k,

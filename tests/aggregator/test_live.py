@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import random
 import threading
 from collections.abc import Iterator, Sequence
@@ -87,7 +88,7 @@ def groups(of_cell: Sequence[Counted]) -> tuple[int, tuple[int, int, int]]:
     return complete, sorted(first[largest].values())[complete * K - 1] if complete else (0, 0, 0)
 
 
-def test_a_cell_shows_the_floored_numbers_of_the_moment_when_its_last_group_was_complete(
+def test_a_cell_shows_the_floored_numbers_of_its_last_full_group_or_less_where_its_list_would_exceed_the_day(
     store: Store, sites: dict[str, Site]
 ) -> None:
     rows = Crowd(DAY, BERLIN, "example.com", 90).rows()
@@ -97,6 +98,7 @@ def test_a_cell_shows_the_floored_numbers_of_the_moment_when_its_last_group_was_
     used, _ = counted(inserted, by_arrival=True)
     of_live = {each.name for each in LIVE}
     true = {key: rows for key, rows in cells(used).items() if key[0] in of_live} | {("", "", "(all)"): used}
+    as_they_stood, cut = 0, 0
     for key, of_cell in true.items():
         complete, completed_at = groups(of_cell)
         if not complete:
@@ -105,8 +107,12 @@ def test_a_cell_shows_the_floored_numbers_of_the_moment_when_its_last_group_was_
         prefix, _ = counted([row for row in inserted if arrival(row) <= completed_at], by_arrival=True)
         then = prefix if key[0] == "" else cells(prefix)[key]
         expected = {measure: number // K * K for measure, number in allowed(truth(then), K).items()}
-        assert shown.pop(key) == Measures(**expected), key
+        measures = shown.pop(key, Measures(0, 0, 0, 0, 0, 0))
+        assert all(map(operator.le, astuple(measures), expected.values())), key
+        as_they_stood += measures == Measures(**expected)
+        cut += measures != Measures(**expected)
     assert shown == {}
+    assert as_they_stood > 4 * cut
 
 
 def test_between_two_changes_of_any_cell_at_least_k_new_networks_reached_it(
@@ -125,7 +131,7 @@ def test_between_two_changes_of_any_cell_at_least_k_new_networks_reached_it(
                 assert len(reached - known) >= 3, key
                 seen[key] = measures, reached
                 changes += 1
-    assert changes > 10
+    assert changes > 5
 
 
 def test_fakes_from_one_network_change_nothing(store: Store, sites: dict[str, Site]) -> None:
@@ -135,7 +141,8 @@ def test_fakes_from_one_network_change_nothing(store: Store, sites: dict[str, Si
     assert before
     insert(store, people(300, first=1000, network=1), batch=2)
     assert by_key(view.of(sites["example.com"])) == before
-    insert(store, people(1, first=5000), batch=3)
+    # K more than there were: at nine networks five show.
+    insert(store, people(K, first=5000), batch=3)
     assert by_key(view.of(sites["example.com"])) != before
 
 

@@ -11,6 +11,7 @@ succeed there, or it proves nothing. The map, in the order in which an attack us
   the two together.)
 - `nested`: goals and a funnel that these sites declare, and which group holds which.
 - `system`: what an attacker can write down about a sealed day, as linear inequalities; `p06_subtraction` solves them.
+  `p06_live_history` has the open day's whole history before it.
 - `p03_linking_back` to `p14_egress`, and `held_by_tests` for the promises whose attack is a test elsewhere.
 - `peers`: the same attacks on small models of what others retain. `usefulness`: what the promises cost.
 - `verdict`: the table. `__main__`: the program, exit status 1 where a promise does not hold.

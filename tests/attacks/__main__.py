@@ -15,6 +15,7 @@ from tests.attacks import (
     p03_linking_back,
     p04_what_is_retained,
     p05_small_cells,
+    p06_live_history,
     p06_subtraction,
     p07_planted_link,
     p09_coverage,
@@ -50,6 +51,7 @@ def attacks(laboratory: Laboratory) -> Iterator[tuple[str, Attack]]:
     yield "P6", lambda: p06_subtraction.attack(laboratory, p06_subtraction.crowds_of(60), p06_subtraction.crowds_of(20))
     crossed = p06_subtraction.crossed_crowds_of
     yield "P6", lambda: p06_subtraction.attack_crosses(laboratory, crossed(60), crossed(20))
+    yield "P6", lambda: p06_live_history.attack(laboratory, ((14, 3), (24, 3), (30, 5), (40, 5), (40, 4), (24, 3)))
     yield "P7", lambda: p07_planted_link.attack_links(laboratory, p07_planted_link.Extent(2_001, 200))
     yield "P7", lambda: p07_planted_link.attack_least_k(laboratory, 200)
     yield "P8", lambda: p07_planted_link.attack_fakes(laboratory, p07_planted_link.Extent(600, 100))

@@ -16,6 +16,7 @@ from tests.attacks import (
     p03_linking_back,
     p04_what_is_retained,
     p05_small_cells,
+    p06_live_history,
     p06_subtraction,
     p07_planted_link,
     p09_coverage,
@@ -128,6 +129,10 @@ def test_p7_no_site_starts_with_a_k_at_which_it_does_not_hold(laboratory: Labora
 
 def test_p8_fakes_of_k_minus_2_networks_unlock_nothing(laboratory: Laboratory) -> None:
     assert_withstood(p07_planted_link.attack_fakes(laboratory, Extent(15, 5, (5,), ())))
+
+
+def test_p6_the_whole_live_history_leaves_hidden_counts_k_values(laboratory: Laboratory) -> None:
+    assert_withstood(p06_live_history.attack(laboratory, ((11, 3),)))
 
 
 def test_p9_the_live_view_does_not_show_one_person_arrive(laboratory: Laboratory) -> None:

@@ -107,9 +107,18 @@ LIVE_UNFLOORED = Weakening(
     (
         Replacement("aggregator/live.py", '"live_counted" if k == 1 else "live_cells"', '"live_counted"'),
         Replacement("aggregator/live.py", '{**key, "k": k,', '{**key, "k": 1,'),
+        Replacement("aggregator/live.py", "if site.k == 1:", "if site.k >= 1:"),
+    ),
+)
+LIVE_EACH_AT_ITS_MOMENT = Weakening(
+    "each cell of the live view at its own moment",
+    (
         Replacement(
-            "aggregator/live.py", "publish = _as_counted if site.k == 1 else _grouped", "publish = _as_counted"
+            "aggregator/release.py",
+            "if not self._is_due(now, ALL):\n            return",
+            "if ALL not in now:\n            return",
         ),
+        Replacement("aggregator/release.py", "self._grow(key, now[key], room)", "self._grow(key, now[key], wanted)"),
     ),
 )
 LIVE_WITHOUT_GROUPS = Weakening(
