@@ -10,10 +10,11 @@ from functools import partial
 from aggregator.arrivals import Arrival
 from aggregator.live import Live
 from collector import days
+from collector.noise import Noise
 from collector.settings import Settings, Site
 from dashboards.declared_panels import declared_panels
 from dashboards.narrowing import Narrowing, address_of, address_of_value, narrowing_of
-from dashboards.panels import Panel, panels
+from dashboards.panels import PEOPLE, VISITORS, Panel, panels
 from dashboards.period import TODAY, Period
 from dashboards.reasons import name_in_list
 from dashboards.smallest_group import FEWER_EACH_DAY, FEWER_SO_FAR, SHARED, STEPS, of_group
@@ -68,15 +69,25 @@ class GroupWords:
 
 
 @dataclass(frozen=True)
+class Today:
+    """The site's current day; `live` is what shows of it, None where nothing does."""
+
+    day: date
+    live: Live | None
+
+
+@dataclass(frozen=True)
 class SitePage:
-    """One site's page. `live` is told apart from everything else; `shows_live` where the lists are today's too."""
+    """One site's page. `live` is told apart from everything else, and None where today is not shown; `shows_live` where
+    the lists are today's too. `noise` is what numbers with noise promise, None where they have none."""
 
     site: Site
     today: date
     period: Period
     heading: str
     choices: tuple[Choice, ...]
-    live: Live
+    live: Live | None
+    noise: Noise | None
     group: GroupWords
     seals_at: str
     tiles: tuple[Tile, ...]
@@ -90,25 +101,26 @@ class SitePage:
 
 
 def site_page(
-    words: Words, settings: Settings, period: Period, answer: Stats, live: Live, arrival: Arrival | None
+    words: Words, settings: Settings, period: Period, answer: Stats, today: Today, arrival: Arrival | None
 ) -> SitePage:
-    """The page of `answer`, with `live` beside it."""
-    site, question = answer.question.site, answer.question
-    shows_live = period.name == TODAY
+    """The page of `answer`, with `today` beside it."""
+    site, question, live = answer.question.site, answer.question, today.live
+    shows_live = period.name == TODAY and live is not None
     return SitePage(
         site,
-        live.day,
+        today.day,
         period,
         words.days(question.first, question.last),
-        _choices(words, period),
+        _choices(words, period, has_today=live is not None),
         live,
+        settings.privacy.noise if site.level == "dp" else None,
         _group_words(words, site),
         seals_at(words, settings, site),
         _tiles(words, answer),
         "" if answer.total else _absence(words, settings, answer),
         timeline_of(words, answer),
         shows_live,
-        panels(words, live.lists, {}) if shows_live else _sealed_panels(words, period, answer),
+        panels(words, live.lists, {}) if live is not None and shows_live else _sealed_panels(words, period, answer),
         _coverage(words, answer.coverage),
         is_behind_proxy(site, arrival),
         narrowing_of(words, period, answer),
@@ -119,8 +131,10 @@ def _sealed_panels(words: Words, period: Period, answer: Stats) -> tuple[Panel, 
     declared = answer.question.site.declared
     followed = declared_panels(words, declared, answer.values, answer.rates, answer.results)
     address = partial(address_of_value, period)
-    is_narrowed = answer.question.filter is not None
-    return panels(words, answer.values, answer.rates, address, is_narrowed=is_narrowed) + followed
+    columns = PEOPLE if answer.question.filter is not None else ()
+    if answer.question.site.level == "dp":
+        columns = VISITORS
+    return panels(words, answer.values, answer.rates, address, columns=columns) + followed
 
 
 def is_behind_proxy(site: Site, arrival: Arrival | None) -> bool:
@@ -139,9 +153,11 @@ def _group_words(words: Words, site: Site) -> GroupWords:
     return GroupWords(*(of_group(words, site, sentence) for sentence in (FEWER_SO_FAR, STEPS, SHARED)))
 
 
-def _choices(words: Words, period: Period) -> tuple[Choice, ...]:
+def _choices(words: Words, period: Period, *, has_today: bool) -> tuple[Choice, ...]:
     return tuple(
-        Choice(words.say(label), _address(name, period), name == period.name) for name, label in CHOICES.items()
+        Choice(words.say(label), _address(name, period), name == period.name)
+        for name, label in CHOICES.items()
+        if has_today or name != TODAY
     )
 
 

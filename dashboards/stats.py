@@ -79,8 +79,17 @@ class Stats:
     crossed: tuple[date, ...] = ()
 
 
-def stats(store: Store, live: LiveView | None, question: Question, today: date, zones: Zones | None = None) -> Stats:
-    """The answer; `today` is the site's own. Without `live` it is of sealed days alone. Raises what `Store` raises."""
+def stats(
+    store: Store,
+    live: LiveView | None,
+    question: Question,
+    today: date,
+    zones: Zones | None = None,
+    *,
+    tells_today: bool = True,
+) -> Stats:
+    """The answer; `today` is the site's own. Without `live` it is of sealed days alone, and unless it `tells_today` its
+    requests are, too. Raises what `Store` raises."""
     days = _days(store, question, today, zones or Zones())
     return Stats(
         question,
@@ -91,7 +100,7 @@ def stats(store: Store, live: LiveView | None, question: Question, today: date, 
         _rates(store, question),
         _results(store, question) if "variant_goal" in question.dimensions else (),
         live.of(question.site) if live is not None and question.last == today and not question.filter else None,
-        _coverage(store, question),
+        _coverage(store, question, today if tells_today else today - timedelta(days=1)),
         _crossed(store, question),
     )
 
@@ -123,7 +132,7 @@ def as_json(answer: Stats) -> dict[str, object]:
         told["hours"] = [{"hour": span.hour, "span": span.hours, **asdict(span.measures)} for span in answer.spans]
     for dimension in question.dimensions:
         told["dimension"] = dimension
-        told["values"] = _cells_as_json(answer.values.get(dimension, ()), PEOPLE if question.filter else ALL)
+        told["values"] = _cells_as_json(answer.values.get(dimension, ()), _measures_of(question))
         if dimension in PARTS:
             told["rates"] = {value: asdict(rate) for value, rate in answer.rates.items()}
         if dimension == "variant_goal":
@@ -132,6 +141,13 @@ def as_json(answer: Stats) -> dict[str, object]:
         told["live"] = _live_as_json(answer.live, question)
     told["coverage"] = [asdict(requests) for requests in answer.coverage]
     return told
+
+
+def _measures_of(question: Question) -> tuple[str, ...]:
+    """What is known of a list's values."""
+    if question.site.level == "dp":
+        return ("visitors",)
+    return PEOPLE if question.filter else ALL
 
 
 def _day_as_json(day: Day) -> dict[str, object]:
@@ -230,8 +246,12 @@ def _step(question: Question) -> int:
     return 1 if question.site.level == "exact" else question.site.k
 
 
-def _coverage(store: Store, question: Question) -> tuple[Requests, ...]:
-    return tuple(Requests(*row) for row in store.query(_statement("requests"), _of_site(question)))
+def _coverage(store: Store, question: Question, last: date) -> tuple[Requests, ...]:
+    """Until `last`; none where numbers have noise, as these have none, and would tell what that hides."""
+    if question.site.level == "dp":
+        return ()
+    asked = {**_of_site(question), "last": min(question.last, last)}
+    return tuple(Requests(*row) for row in store.query(_statement("requests"), asked))
 
 
 def _period(question: Question) -> dict[str, object]:
