@@ -18,6 +18,7 @@ from tests.attacks import (
     p05_small_cells,
     p06_subtraction,
     p07_planted_link,
+    p08_noise,
     p09_coverage,
     p09_watching,
     p10_repeating,
@@ -128,6 +129,12 @@ def test_p7_no_site_starts_with_a_k_at_which_it_does_not_hold(laboratory: Labora
 
 def test_p8_fakes_of_k_minus_2_networks_unlock_nothing(laboratory: Laboratory) -> None:
     assert_withstood(p07_planted_link.attack_fakes(laboratory, Extent(15, 5, (5,), ())))
+
+
+def test_p8_with_noise_nobody_tells_whether_one_more_visitor_came(laboratory: Laboratory) -> None:
+    verdict = p08_noise.attack(laboratory, 200)
+    assert_withstood(verdict)
+    assert "in 200 of 200" in verdict.remarks[0], "at level rounded he does"
 
 
 def test_p9_the_live_view_does_not_show_one_person_arrive(laboratory: Laboratory) -> None:
