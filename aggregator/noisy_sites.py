@@ -43,11 +43,18 @@ class NoisySites:
         self._zones = Zones(settings.collector.spool_dir)
 
     def rules_of(self, period: Period, reading: Reading) -> dict[str, SiteRules]:
-        """The rules of each such site: also of those that nobody came to, or their absence would tell that."""
-        configured = [site for site in self._settings.sites.values() if site.level == "dp"]
-        due = {site.domain for site in configured if zone_of(self._zones.terms(site), period.day) == period.timezone}
-        of_all = {site: rules_of(self._settings, site, period.day) for site in sorted({*reading.spans, *due})}
-        return {site: rules for site, rules in of_all.items() if rules.is_noisy}
+        """The rules of each such site that is configured, whether anybody came or not: either would tell.
+
+        So a site that vanished from the configuration is not published. One that is counted in another time zone as far
+        as this machine knows is, if anybody came: that is the day on which several machines learn of a changed zone.
+        """
+        configured = {site.domain: site for site in self._settings.sites.values() if site.level == "dp"}
+        due = [
+            domain
+            for domain, site in sorted(configured.items())
+            if domain in reading.spans or zone_of(self._zones.terms(site), period.day) == period.timezone
+        ]
+        return {domain: rules_of(self._settings, domain, period.day) for domain in due}
 
     def write(self, period: Period, seal: int, events: int, of_sites: Mapping[str, SiteRules]) -> dict[str, float]:
         """Writes what is published of these sites, and returns what it cost: 0 where there are none.

@@ -12,8 +12,8 @@ Invariant: rows written here are seen by nobody before `seal` commits the seal t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from aggregator import dimensions
@@ -83,6 +83,10 @@ class Reading:
     events: int
     bounded: int
     spans: Mapping[str, tuple[Span, ...]]
+
+    def without(self, sites: Collection[str]) -> Reading:
+        """The same, as if these had no rows to be shown."""
+        return replace(self, spans={site: spans for site, spans in self.spans.items() if site not in sites})
 
 
 @dataclass(frozen=True)

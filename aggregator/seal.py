@@ -262,9 +262,7 @@ class Sealer:
             reading = rollup.read(self._store, seal, rules, self._largest_k())
             self._step("read")
             noisy = self._noisy.rules_of(period, reading)
-            grouped = replace(
-                reading, spans={site: spans for site, spans in reading.spans.items() if site not in noisy}
-            )
+            grouped = reading.without([site for site in reading.spans if rules(site).is_noisy])
             rollup.write(self._store, period, seal, grouped, rules)
             crosses.write(self._store, period, seal, grouped, rules)
             loss = self._noisy.write(period, seal, reading.events, noisy)
@@ -274,7 +272,7 @@ class Sealer:
         self._step("noted")
         if not events == reading.events == held == self._count(period):
             return self._given_way(open_day, seal)
-        of_sites = [*map(rules, grouped.spans), *noisy.values()]
+        of_sites = [*map(rules, reading.spans), *noisy.values()]
         record = {**_record(seal, reading, of_sites), **loss}
         winner = self._decisions.commit(period, record)
         self._step("committed")

@@ -128,6 +128,17 @@ def test_other_sites_of_the_day_are_rounded_as_ever_and_the_record_states_the_we
     assert store.query("SELECT count() FROM trend WHERE site = 's0.example'") == [(1,)]
 
 
+def test_of_a_site_that_is_not_configured_any_more_nothing_is_published(
+    store: Store, configured: Callable[..., Settings]
+) -> None:
+    """That it has rows at all would tell that somebody came."""
+    insert(store, Crowd(DAY, UTC, "gone.example", 300).rows())
+    sealer(store, configured(privacy="epsilon = 4")).seal_due()
+    for table in ("trend_rows", "breakdown_rows", "cross_rows"):
+        assert store.query(f"SELECT count() FROM {table} WHERE site = 'gone.example'") == [(0,)]
+    assert store.query("SELECT level, epsilon > 3.9 FROM seals") == [("dp", 1)]
+
+
 SITES, PEOPLE, EMPTY = 1_000, 80, 200
 
 
