@@ -33,14 +33,22 @@ SELECT {{day:Date}}, {{timezone:String}}, concat('s', toString(intDiv(number, {p
     if(number % 2, concat('/own/', toString(intDiv(number, 2))), '/'), 'DE'
 FROM numbers({sites} * {people} * 2)
 """
-# Each visitor comes 12 times, half an hour apart and more, each time to another page and from another country; and a
-# server reports as many views of nobody.
+# A server reports 12 views of nobody for each site.
+NOBODY = """
+INSERT INTO open_events (day, timezone, site, at, batch, position, generation, visitor, network, kind, path, country)
+SELECT {{day:Date}}, {{timezone:String}}, concat('s', toString(intDiv(number, 12)), '.example'),
+    toDateTime64({{starts_at:Int64}} + 36000, 3, 'UTC'), 2, number, 1, 0, 0, 'view', '/', 'DE'
+FROM numbers({sites} * 12)
+"""
+# Each of 300 visitors comes 12 times, half an hour apart and more, each time from another country to another page, which
+# they view twice.
 EAGER = """
 INSERT INTO open_events (day, timezone, site, at, batch, position, generation, visitor, network, kind, path, country)
 SELECT {day:Date}, {timezone:String}, 's0.example',
-    toDateTime64({starts_at:Int64} + 7000 * intDiv(number, 600), 3, 'UTC'), 1, number, 1,
-    if(number % 2, sipHash64(number % 600), 0), if(number % 2, sipHash64('n', number % 600), 0), 'view',
-    concat('/', toString((intDiv(number, 600) + number) % 12)), ['DE', 'FR', 'US'][intDiv(number, 600) % 3 + 1]
+    toDateTime64({starts_at:Int64} + 7000 * intDiv(number, 600) + number % 2, 3, 'UTC'), 1, number, 1,
+    sipHash64(intDiv(number, 2) % 300), sipHash64('n', intDiv(number, 2) % 300), 'view',
+    concat('/', toString((intDiv(number, 600) + intDiv(number, 2)) % 12)),
+    ['DE', 'FR', 'US'][intDiv(number, 600) % 3 + 1]
 FROM numbers(12 * 600)
 """
 
@@ -139,15 +147,17 @@ def test_of_a_site_that_is_not_configured_any_more_nothing_is_published(
     assert store.query("SELECT level, epsilon > 3.9 FROM seals") == [("dp", 1)]
 
 
-SITES, PEOPLE, EMPTY = 1_000, 80, 200
+SITES, PEOPLE, EMPTY = 1_000, 100, 200
 
 
-def test_numbers_have_the_noise_that_is_stated_and_no_page_of_one_visitor_ever_shows(
+def test_numbers_have_the_noise_that_is_stated_around_what_visitors_did_and_no_page_of_one_visitor_ever_shows(
     store: Store, configured: Callable[..., Settings]
 ) -> None:
-    """Of 1,000 sites that are alike the mean deviation is known to 2.4 %, so that 15 % are wrong once in 10^9 runs."""
+    """Of 1,000 sites that are alike the mean deviation is known to 2.4 %, so that 15 % are wrong once in 10^9 runs; one
+    of the pages shows once in 10^6."""
     crowded(store, SITES, PEOPLE)
-    settings = configured(SITES + EMPTY, "epsilon = 4")
+    _run(store, NOBODY.format(sites=SITES))
+    settings = configured(SITES + EMPTY, "epsilon = 4\ndelta = 1e-10")
     sealer(store, settings).seal_due()
     plan = noise.plan_of(settings.privacy.noise)
 
@@ -156,6 +166,8 @@ def test_numbers_have_the_noise_that_is_stated_and_no_page_of_one_visitor_ever_s
         assert len(rows) > 0.97 * SITES
         deviation = sum(abs(number - exact) for (number,) in rows) / len(rows)
         assert deviation == pytest.approx(scale * math.sqrt(2 / math.pi), rel=0.15)
+        mean = sum(number for (number,) in rows) / len(rows)
+        assert mean == pytest.approx(exact, abs=6 * scale / math.sqrt(SITES)), "without those of nobody"
 
     crowded_sites = f"toUInt32(substring(splitByChar('.', toString(site))[1], 2)) < {SITES}"
     close("visitors", "trend", crowded_sites, PEOPLE, plan.totals["visitors"])
@@ -163,7 +175,7 @@ def test_numbers_have_the_noise_that_is_stated_and_no_page_of_one_visitor_ever_s
     close("views", "trend", crowded_sites, 2 * PEOPLE, plan.totals["views"])
     close("visitors", "breakdown", "dimension = 'page' AND value = '/'", PEOPLE, plan.dimensions["page"].scale)
     close("visitors", "breakdown", "value = 'DE'", PEOPLE, plan.dimensions["country"].scale)
-    assert store.query("SELECT count() FROM breakdown WHERE value LIKE '/own/%'") == [(0,)], "of 80,000 pages"
+    assert store.query("SELECT count() FROM breakdown WHERE value LIKE '/own/%'") == [(0,)], "of 100,000 pages"
     # A site that nobody came to has totals where its noise says so: one in eleven.
     ((empty,),) = store.query(f"SELECT count() FROM trend WHERE NOT {crowded_sites}")
     assert 1 <= empty <= 60
@@ -173,7 +185,7 @@ def test_numbers_have_the_noise_that_is_stated_and_no_page_of_one_visitor_ever_s
 def test_a_visitor_adds_no_more_than_the_bounds_that_noise_is_measured_by(
     store: Store, configured: Callable[..., Settings]
 ) -> None:
-    """300 visitors with 12 visits, pages and views, from 3 countries; and as many views without a visitor."""
+    """12 visits, 12 pages, 24 views and 3 countries each."""
     _run(store, EAGER)
     sealer(store, configured(privacy="epsilon = 10\ndelta = 1e-5")).seal_due()
     ((visitors, visits, views),) = store.query("SELECT visitors, visits, views FROM trend")

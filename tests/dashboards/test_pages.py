@@ -466,6 +466,7 @@ def test_without_a_live_view_nothing_of_today_is_told_anywhere(
     assert "Today, so far Today is not shown: here a day has numbers once it is sealed." in text
     assert "470" not in text
     assert "/today" not in text
+    assert "470" not in installation.text(f"{PATH}?from=2026-03-30&to=2026-03-31")
     assert "period=today" not in installation.page(PATH).text
     refused = installation.page(f"{PATH}?period=today")
     assert refused.status_code == 400
