@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from collector.keys import FAIL_SAFE_S
 from collector.settings import Settings, load
 from tests.aggregator.simulate import Crowd, insert
 from tests.aggregator.test_seal import DAY, Crash, CrashAfter, after, trends
+from tests.collector.collecting import environment
 
 UTC = "UTC"
 # Each visitor looks at the site's first page and at one of their own, in one visit.
@@ -40,8 +43,8 @@ SELECT {{day:Date}}, {{timezone:String}}, concat('s', toString(intDiv(number, 12
     toDateTime64({{starts_at:Int64}} + 36000, 3, 'UTC'), 2, number, 1, 0, 0, 'view', '/', 'DE'
 FROM numbers({sites} * 12)
 """
-# Each of 300 visitors comes 12 times, half an hour apart and more, each time from another country to another page, which
-# they view twice.
+# Each of 300 visitors comes 12 times, half an hour apart and more, each time from another country and to another page,
+# which they view twice.
 EAGER = """
 INSERT INTO open_events (day, timezone, site, at, batch, position, generation, visitor, network, kind, path, country)
 SELECT {day:Date}, {timezone:String}, 's0.example',
@@ -291,3 +294,27 @@ def test_a_draw_that_nobody_came_back_for_goes_with_the_fail_safe_or_with_anothe
     )
     sealer(store, settings).seal_due()
     assert files(key_dir) == []
+
+
+def test_without_the_library_a_site_of_level_dp_refuses_to_be_sealed_in_one_line(
+    configured: Callable[..., Settings], tmp_path: Path
+) -> None:
+    configured()
+    program = """
+import sys
+from pathlib import Path
+sys.modules["opendp"] = None
+from aggregator.noisy_sites import NoiseMissing, require_noise
+from collector.settings import load
+require_noise(load(None, Path("data"), {}))
+try:
+    require_noise(load(Path("footfall.toml"), Path("data"), {}))
+except NoiseMissing as fault:
+    print(fault)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [
+        'level "dp" needs OpenDP, which is not installed: run `pip install "footfall[dp]"`, or set another level'
+    ]
