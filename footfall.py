@@ -215,11 +215,11 @@ def site_remove(settings: Settings, options: argparse.Namespace) -> int:
 def sql(settings: Settings, options: argparse.Namespace) -> int:
     """One SELECT over trends, printed as tab-separated values."""
     from aggregator.store import open_store
-    from dashboards.sql import select
+    from dashboards.sql import readable_in, select
 
     opened = open_store(settings, wait_s=5.0)
     try:
-        for row in select(opened, options.statement):
+        for row in select(opened, options.statement, readable_in(settings)):
             print(*row, sep="\t")
     finally:
         opened.close()

@@ -18,6 +18,7 @@ from aggregator.drain import Drainer, identity_in
 from aggregator.guard import ClockGuard, newest_event
 from aggregator.lease import Lease
 from aggregator.migrate import migrate
+from aggregator.noisy_sites import require_noise
 from aggregator.retention import Retention
 from aggregator.seal import Sealed, Sealer, Surroundings
 from aggregator.store import Store, StoreUnavailable, open_store
@@ -129,6 +130,7 @@ def _seal_round(settings: Settings, store: Store, keys: Keys, clock: Clock, endi
 
 
 def _sealer(settings: Settings, store: Store, keys: Keys, clock: Clock, patience_s: float = 0.0) -> Sealer:
+    require_noise(settings)
     lease = _lease(settings, store)
     return Sealer(
         store,

@@ -12,8 +12,8 @@ Invariant: rows written here are seen by nobody before `seal` commits the seal t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from aggregator import dimensions
@@ -64,7 +64,8 @@ class Period:
 class SiteRules:
     """How a site's cells are shown: at least `k` networks each, rounded to `k` unless `exact`, until `keep_until`, by
     which dimensions. `matching` is what is looked for in the rows of a visit (`declared_dimensions`), or "". `crosses`
-    are the dimensions that are shown two at a time (`crosses`)."""
+    are the dimensions that are shown two at a time (`crosses`). A site that `is_noisy` is none of all this, but for `k`
+    and `keep_until` (see `noisy_trends`)."""
 
     k: int
     exact: bool
@@ -72,6 +73,7 @@ class SiteRules:
     dimensions: tuple[Dimension, ...] = DIMENSIONS
     matching: str = ""
     crosses: tuple[str, ...] = CROSSES
+    is_noisy: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,10 @@ class Reading:
     events: int
     bounded: int
     spans: Mapping[str, tuple[Span, ...]]
+
+    def without(self, sites: Collection[str]) -> Reading:
+        """The same, as if these had no rows to be shown."""
+        return replace(self, spans={site: spans for site, spans in self.spans.items() if site not in sites})
 
 
 @dataclass(frozen=True)
@@ -98,9 +104,9 @@ def rules_of(settings: Settings, site: str, day: date) -> SiteRules:
     k, level = (known.k, known.level) if known else (settings.privacy.k, settings.privacy.level)
     by = (dimensions_of(known), matching(known.declared), known.crosses) if known else (DIMENSIONS, "", CROSSES)
     if is_development(site):
-        return SiteRules(k, level == "exact", day + timedelta(days=DEVELOPMENT_DAYS), *by)
+        return SiteRules(k, level == "exact", day + timedelta(days=DEVELOPMENT_DAYS), *by, level == "dp")
     months = known.retention_months if known else CNIL_MONTHS
-    return SiteRules(k, level == "exact", months_after(day, months), *by)
+    return SiteRules(k, level == "exact", months_after(day, months), *by, level == "dp")
 
 
 def read(store: Store, seal: int, rules: Callable[[str], SiteRules], largest_k: int) -> Reading:

@@ -6,7 +6,8 @@ before the next (see `decisions`): destroying cannot be undone, and an answer th
 1. publish the day in `closings`, then ask the drainers again (each drainer publishes `reopened`, then reads `closings`:
    whoever is second sees the first), and take out what is in the day twice (see `presence`);
 2. gather the day's visits in the store's memory (see `gathering`), write the rollups under a fresh random seal id,
-   which no reader looks at yet, and let go what was gathered;
+   which no reader looks at yet, and let go what was gathered. Of sites of level `dp` what is written is drawn, and kept
+   in the key folder until step 5 (see `draw`);
 3. note each batch as sealed by that id;
 4. insert the commit record into `seals`: from here on the rows count, if it is the earliest for its day;
 5. delete what other attempts wrote for the day: no other seal of it can win any more;
@@ -34,15 +35,17 @@ from typing import Literal
 from aggregator import crosses, gathering, rollup
 from aggregator.decisions import OF_DAY, Decisions, SealId
 from aggregator.destroy import drop, vanished
+from aggregator.draw import DrawNotKept
 from aggregator.fail_safe import FailSafe, fail_safe_s
 from aggregator.guard import ClockGuard
+from aggregator.noisy_sites import NoisySites
 from aggregator.presence import doubled_batches, take_out_doubles
 from aggregator.rollup import Period, SiteRules
 from aggregator.silence import Silence
 from aggregator.store import Store, StoreRefused, statement
 from collector import days
 from collector.clock import Clock
-from collector.settings import Settings
+from collector.settings import Level, Settings
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +64,10 @@ LONGEST_WAIT_S = 48 * 3_600
 
 class OpenDayChangedError(Exception):
     """Rows came into an open day, or left it, while it was sealed. Nothing was committed; the next run starts anew."""
+
+
+# What keeps one day from its seal, and no other.
+UNSEALABLE = (StoreRefused, OpenDayChangedError, DrawNotKept)
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,7 @@ class Sealer:
         self._store, self._settings, self._clock, self._guard = store, settings, clock, guard
         self._surroundings, self._step = surroundings, surroundings.step
         self._decisions, self._fail_safe = Decisions(store), FailSafe(store, clock)
+        self._noisy = NoisySites(store, settings, clock, self._step)
         self._silence = Silence(clock)
         self._on_this_disk = settings.aggregator.store == "embedded"
         self.waiting: Mapping[Period, str] = {}
@@ -132,8 +140,8 @@ class Sealer:
     def seal_due(self) -> list[Sealed]:
         """Seal every day that is due, finish what a crash left, drop what expires; `waiting` then says why others wait.
 
-        Raises StoreUnavailable, StoreRefused and OpenDayChangedError; running it again continues, and tells what was
-        done before the fault. One day's fault keeps no other day from its seal.
+        Raises StoreUnavailable and what is UNSEALABLE; running it again continues, and tells what was done before the
+        fault. One day's fault keeps no other day from its seal.
         """
         waiting: dict[Period, str] = {}
         faults: list[Exception] = []
@@ -141,6 +149,7 @@ class Sealer:
         if self._surroundings.may_work():
             self._note_taken()
             gathering.clear_dead(self._store)
+        self._noisy.clear(self._decisions)
         open_days = list(self._open_days())
         self._seen = {each.period: self._seen.get(each.period, self._looked_at) for each in open_days}
         for open_day in open_days:
@@ -148,7 +157,7 @@ class Sealer:
                 break
             try:
                 done = self._settle(open_day, waiting, faults)
-            except (StoreRefused, OpenDayChangedError) as fault:
+            except UNSEALABLE as fault:
                 faults.append(fault)
             else:
                 self._dropped += [] if done is None else [(open_day, done)]
@@ -173,7 +182,7 @@ class Sealer:
         if reason is None:
             try:
                 return self._seal(open_day)
-            except (StoreRefused, OpenDayChangedError) as fault:
+            except UNSEALABLE as fault:
                 # What cannot be sealed is counted as expired too, before the engine would take it uncounted.
                 if not is_overdue or self._decisions.committed(open_day.period) is not None:
                     raise
@@ -252,15 +261,19 @@ class Sealer:
             self._step("gathered")
             reading = rollup.read(self._store, seal, rules, self._largest_k())
             self._step("read")
-            rollup.write(self._store, period, seal, reading, rules)
-            crosses.write(self._store, period, seal, reading, rules)
+            noisy = self._noisy.rules_of(period, reading)
+            grouped = reading.without([site for site in reading.spans if rules(site).is_noisy])
+            rollup.write(self._store, period, seal, grouped, rules)
+            crosses.write(self._store, period, seal, grouped, rules)
+            loss = self._noisy.write(period, seal, reading.events, noisy)
             held = gathering.events_held(self._store, seal)
         self._step("written")
         self._decisions.note_batches(period, "sealed", seal)
         self._step("noted")
         if not events == reading.events == held == self._count(period):
             return self._given_way(open_day, seal)
-        record = _record(period, seal, reading, [rules(site) for site in reading.spans])
+        of_sites = [*map(rules, reading.spans), *noisy.values()]
+        record = {**_record(period, seal, reading, of_sites), **loss}
         winner = self._decisions.commit(period, record)
         self._step("committed")
         return self._finish(open_day, winner, "sealed" if winner == seal else "finished")
@@ -271,11 +284,13 @@ class Sealer:
         if winner is not None:
             return self._finish(open_day, winner, "finished")
         self._decisions.delete_trends(open_day.period, "seal = {seal:UInt64}", seal)
+        self._noisy.forget(open_day.period)
         raise OpenDayChangedError(f"the open events of {open_day.period} changed while they were sealed; start again")
 
     def _finish(self, open_day: OpenDay, seal: SealId, outcome: Outcome) -> Sealed:
         """Everything after the commit; may be repeated."""
         gathering.clear(self._store, open_day.period)
+        self._noisy.forget(open_day.period)
         self._decisions.delete_trends(open_day.period, "seal != {seal:UInt64}", seal)
         self._step("cleaned")
         late: list[int] = []
@@ -287,6 +302,7 @@ class Sealer:
         # What still comes for it is late.
         self._decisions.close(open_day.period)
         gathering.clear(self._store, open_day.period)
+        self._noisy.forget(open_day.period)
         self._drop(open_day, partial(self._note_expired, open_day.period))
         return Sealed(open_day.period, "expired", SealId(0), open_day.events, 0, ())
 
@@ -319,6 +335,12 @@ def _record(period: Period, seal: SealId, reading: rollup.Reading, rules: list[S
         "events": reading.events,
         "bounded": reading.bounded,
         "k": min(each.k for each in rules),
-        "level": "exact" if any(each.exact for each in rules) else "rounded",
+        "level": _weakest(rules),
         "days": (days.following(period.day, period.timezone) - period.day).days,
     }
+
+
+def _weakest(rules: list[SiteRules]) -> Level:
+    if any(each.exact for each in rules):
+        return "exact"
+    return "dp" if all(each.is_noisy for each in rules) else "rounded"

@@ -2,7 +2,7 @@
 
 The map, in the order that the data takes:
 
-- `settings` (with `toml_table`, `declared`): footfall.toml and the environment, frozen. `clock`, `days`,
+- `settings` (with `toml_table`, `declared`, `noise`): footfall.toml and the environment, frozen. `clock`, `days`,
   `calendar`: instants and local days. `zones`: the time zone that a site's days are counted in, and when a changed one
   takes effect.
 - `beacon/`: the script that a page loads, which sends the events.

@@ -29,9 +29,11 @@ from collector import days
 from collector.declared import Declared, read_declared
 from collector.fault import Fault
 from collector.keys import MEMORY_FILE_SYSTEMS, file_system_of
+from collector.noise import NAMES as OF_NOISE
+from collector.noise import Noise, read_noise
 from collector.toml_table import Table, between, matching
 
-Level = Literal["rounded", "exact"]
+Level = Literal["rounded", "exact", "dp"]
 # What k counts: networks, or the visitors of an intranet that is one network.
 Distinct = Literal["network", "visitor"]
 Network = IPv4Network | IPv6Network
@@ -161,6 +163,8 @@ class PrivacySettings:
     level: Level
     grace_minutes: float
     key_dir: Path
+    noise: Noise = field(default_factory=Noise)
+    live_view: bool = True
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,7 @@ def load(config: Path | None, data: Path, environ: Mapping[str, str]) -> Setting
     data = data.resolve()
     base = config.resolve().parent if config else Path.cwd()
     sections = {name: _section(file, name, texts[name], faults) for name in SECTIONS}
+    of_noise = [name for name in OF_NOISE if sections["privacy"].has(name)]
     privacy = _read_privacy(sections["privacy"], data, base)
     settings = Settings(
         data,
@@ -203,7 +208,7 @@ def load(config: Path | None, data: Path, environ: Mapping[str, str]) -> Setting
     for table in sections.values():
         table.close()
     faults += [f"{name}: unknown section; known are {', '.join(SECTIONS)} and [[site]]" for name in file]
-    faults += _contradictions(settings)
+    faults += [*_contradictions(settings), *_contradictions_of_noise(settings, of_noise)]
     if faults:
         raise SettingsError(tuple(" ".join(fault.split()) for fault in faults))
     return settings
@@ -305,6 +310,9 @@ def _read_privacy(table: Table, data: Path, base: Path) -> PrivacySettings:
         # 15: queues and bulk senders are minutes behind; each minute more, the key of a day that is over still exists.
         grace_minutes=table.take("grace_minutes", float, 15.0, "minutes from 0 to 1440", between(0.0, 1_440.0)),
         key_dir=table.path("key_dir", base) or _default_key_dir(data),
+        noise=read_noise(table),
+        # On: it is grouped as sealed days are. Level dp cannot have it: each look would take of its epsilon.
+        live_view=table.flag("live_view", True),
     )
 
 
@@ -330,12 +338,13 @@ def _read_site(table: Table, privacy: PrivacySettings) -> Site:
         table.name = f"site[{domain}]"
     # A developer wants to see the one visit just made, whatever other sites are set to.
     development = is_development(domain)
+    level = _read_level(table, "exact" if development else privacy.level)
     site = Site(
         domain=domain,
         # UTC: every guess is wrong for someone, and this one never changes its clocks.
         timezone=table.take("timezone", str, "UTC", "a time zone name such as Europe/Berlin", _timezone),
         k=_read_site_k(table, development, privacy),
-        level=_read_level(table, "exact" if development else privacy.level),
+        level=level,
         # Each day: what it takes longer to see of small sites, keys and open events live for.
         seal_every=table.take("seal_every", str, "day", '"day" or "week"', _every),
         # Networks: from one of them any number of visitors can be made up. An intranet behind one address has no other.
@@ -353,7 +362,7 @@ def _read_site(table: Table, privacy: PrivacySettings) -> Site:
         # Off: it has browsers keep the day of the last visit, which the site's own notice must say, too.
         loyalty=table.flag("loyalty", False),
         declared=read_declared(table),
-        crosses=_read_crosses(table),
+        crosses=_read_crosses(table, () if level == "dp" else CROSSES),
     )
     table.close()
     return site
@@ -366,14 +375,14 @@ def _read_site_k(table: Table, development: bool, privacy: PrivacySettings) -> i
 
 
 def _read_level(table: Table, default: Level) -> Level:
-    must = '"rounded" or "exact" ("dp" is not available in this version)'
+    must = '"rounded", "exact" or "dp"'
     return table.take("level", str, default, must, _level)
 
 
-def _read_crosses(table: Table) -> tuple[str, ...]:
+def _read_crosses(table: Table, usual: tuple[str, ...]) -> tuple[str, ...]:
     # On: without them no list of a sealed day can be narrowed to one value, and a sealed day cannot be counted again.
     if not table.has("crosses"):
-        return CROSSES
+        return usual
     crosses = table.each("crosses", f"one of {', '.join(CROSSABLE)}", lambda text: CROSSABLE[CROSSABLE.index(text)])
     if len(set(crosses)) < len(crosses) or len(crosses) == 1:
         table.faults.append(f"{table.name}.crosses: must be two dimensions or more, each once, or [] for none")
@@ -427,6 +436,37 @@ def _contradictions(settings: Settings) -> list[str]:
     return faults
 
 
+def _contradictions_of_noise(settings: Settings, given: list[str]) -> list[str]:
+    """Level `dp` publishes few numbers, once; `given` are the settings of it that the file or the environment has."""
+    privacy, sites = settings.privacy, [site for site in settings.sites.values() if site.level == "dp"]
+    if privacy.level != "dp" and not sites:
+        return [f'privacy.{name}: must be left out, or level must be "dp": it is of that level alone' for name in given]
+    faults = [
+        f'site[{site.domain}].{name}: must be left out where level is "dp"'
+        for site in sites
+        for name in _not_noisy(site)
+    ]
+    if privacy.live_view:
+        faults.append('privacy.live_view: must be false where level is "dp"; set privacy.live_view = false')
+    return faults
+
+
+def _not_noisy(site: Site) -> list[str]:
+    """Settings of a site that ask for numbers which level `dp` does not publish."""
+    declared = site.declared
+    asked = {
+        # What is promised is promised for a visitor and a day.
+        "seal_every": site.seal_every == "week",
+        "crosses": site.crosses,
+        "loyalty": site.loyalty,
+        "properties": declared.properties,
+        "goal": declared.goals,
+        "funnel": declared.funnels,
+        "experiment": declared.experiments,
+    }
+    return [name for name, given in asked.items() if given]
+
+
 def _default_key_dir(data: Path) -> Path:
     # Named for the data folder, so that two installations of one machine never share keys.
     name = f"footfall-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
@@ -462,6 +502,8 @@ def _level(text: str) -> Level:
         return "rounded"
     if text == "exact":
         return "exact"
+    if text == "dp":
+        return "dp"
     raise ValueError
 
 

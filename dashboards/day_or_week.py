@@ -10,6 +10,10 @@ from dashboards.words import marked
 Sentence = Mapping[Every, str]
 
 SO_FAR: Sentence = {"day": marked("Today, so far"), "week": marked("This week, so far")}
+NOT_SHOWN: Sentence = {
+    "day": marked("Today is not shown: here a day has numbers once it is sealed."),
+    "week": marked("This week is not shown: here a week has numbers once it is sealed."),
+}
 STARTS_AGAIN: Sentence = {"day": marked("It starts again at midnight."), "week": marked("It starts again on Monday.")}
 SEALED_FROM: Sentence = {
     "day": marked("The day is sealed from %(time)s on, and joins the other days then."),

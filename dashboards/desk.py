@@ -13,7 +13,7 @@ from datetime import date
 
 from starlette.exceptions import HTTPException
 
-from aggregator.live import LiveView
+from aggregator.live import Live, LiveView
 from aggregator.migrate import is_migrated
 from aggregator.store import Store
 from collector.clock import Clock
@@ -48,6 +48,8 @@ class Desk:
         today = self.today(site)
         question = question_of(values, site, today)
         store, live = self.reading()
+        if not self.shows_today:
+            return stats(store, None, question, today, self.zones, tells_today=False)
         return stats(store, live, question, today, self.zones)
 
     def site(self, access: Access, domain: str) -> Site:
@@ -65,6 +67,15 @@ class Desk:
     def today(self, site: Site) -> date:
         """The day that an event of the site counts on now."""
         return self.zones.day(site, self.clock.wall()).day
+
+    @property
+    def shows_today(self) -> bool:
+        """Whether there is a live view; without one nothing at all is told of today."""
+        return self.settings.privacy.live_view
+
+    def live(self, site: Site) -> Live | None:
+        """Today so far, or None where it is not shown. Raises what `Store` raises."""
+        return self.reading()[1].of(site) if self.shows_today else None
 
     def _as_counted(self, site: Site) -> Site:
         """`site` with the calendar that it is counted by now: a changed one waits for the end of a day or week."""

@@ -24,7 +24,7 @@ from dashboards.desk import Desk
 from dashboards.layout import PAGE_HEADERS, Layout
 from dashboards.period import DEFAULT, TODAY, period_of
 from dashboards.sign_in import SignIn
-from dashboards.site_page import SitePage, site_page
+from dashboards.site_page import SitePage, Today, site_page
 from dashboards.stats import periods, stats
 from dashboards.waiting import Waiting, is_sealed, mark_of, waiting_page
 from dashboards.words import Words
@@ -77,20 +77,23 @@ class Pages:
         return Response(orjson.dumps(told), 200, PAGE_HEADERS, "application/json")
 
     def _site(self, site: Site, words: Words, values: dict[str, str]) -> SitePage | Waiting:
-        store, live = self._desk.reading()
-        now, default = live.of(site), DEFAULT
+        store, _ = self._desk.reading()
+        live, default = self._desk.live(site), DEFAULT
+        today = live.day if live else self._desk.today(site)
         # Whoever names a period wants to see it, with or without numbers.
         if not values.keys() & {"period", "from", "to"} and not is_sealed(store, site, self._desk.zones):
-            if now.totals is None:
+            if live is None or live.totals is None:
                 return waiting_page(words, self._desk.settings, site, store)
             default = TODAY
-        period = period_of(values, site, now.day, default)
-        answer = stats(store, None, period.question, now.day, self._desk.zones)
-        return site_page(words, self._desk.settings, period, answer, now, last_arrival(store, site.domain))
+        period = period_of(values, site, today, default, has_today=live is not None)
+        answer = stats(store, None, period.question, today, self._desk.zones, tells_today=live is not None)
+        arrival = last_arrival(store, site.domain)
+        return site_page(words, self._desk.settings, period, answer, Today(today, live), arrival)
 
     def _waiting(self, site: Site) -> dict[str, object]:
-        store, live = self._desk.reading()
-        if live.of(site).totals is not None or is_sealed(store, site, self._desk.zones):
+        store, _ = self._desk.reading()
+        live = self._desk.live(site)
+        if (live is not None and live.totals is not None) or is_sealed(store, site, self._desk.zones):
             return {"waiting": False}
         return {"waiting": True, "mark": mark_of(store, site)}
 

@@ -17,6 +17,8 @@ from dashboards.words import Words, marked
 
 # What shows before a list is unfolded.
 SHORT = 8
+# Measures with their headings.
+Columns = tuple[tuple[str, str], ...]
 VERSIONS = {"browser": "browser_version", "os": "os_version"}
 
 
@@ -51,7 +53,7 @@ class _Kind:
     """A dimension's title, the measures of its columns with their headings, and its form."""
 
     title: str
-    columns: tuple[tuple[str, str], ...] = (("visitors", marked("Visitors")),)
+    columns: Columns = (("visitors", marked("Visitors")),)
 
 
 KINDS = {
@@ -84,7 +86,8 @@ KINDS = {
 OF_VISITS = marked("%(least)s to %(most)s of visits")
 # The dimension of a property is this and its key.
 PROPERTY = "prop:"
-PEOPLE = (("visitors", marked("Visitors")), ("visits", marked("Visits")))
+VISITORS: Columns = (("visitors", marked("Visitors")),)
+PEOPLE: Columns = (*VISITORS, ("visits", marked("Visits")))
 KIND_OF_PROPERTY = _Kind("", PEOPLE)
 RATINGS = {
     "good": marked("Good"),
@@ -158,18 +161,18 @@ def panels(
     rates: Mapping[str, Rate] = MappingProxyType({}),
     address: Callable[[str, str], str] = lambda _dimension, _value: "",
     *,
-    is_narrowed: bool = False,
+    columns: Columns = (),
 ) -> tuple[Panel, ...]:
     """Every dimension that has values, in the order of the page; the properties that a site declares come last.
 
-    `address` is where a value leads. Of a page that `is_narrowed`, lists have visitors and visits alone.
+    `address` is where a value leads. With `columns` every list has these.
     """
     properties = sorted(name for name in lists if name.startswith(PROPERTY))
     notes = {goal: told_rate(words, rate) for goal, rate in rates.items()}
     listed = [name for name in (*KINDS, *properties) if lists.get(name)]
     kinds = {name: KINDS.get(name, KIND_OF_PROPERTY) for name in listed}
-    if is_narrowed:
-        kinds = {name: replace(kind, columns=PEOPLE) for name, kind in kinds.items()}
+    if columns:
+        kinds = {name: replace(kind, columns=columns) for name, kind in kinds.items()}
     return tuple(_panel(words, name, kinds[name], lists, notes, partial(address, name)) for name in listed)
 
 

@@ -33,7 +33,9 @@ class Period:
     question: Question
 
 
-def period_of(values: Mapping[str, str], site: Site, today: date, default: str = DEFAULT) -> Period:
+def period_of(
+    values: Mapping[str, str], site: Site, today: date, default: str = DEFAULT, *, has_today: bool = True
+) -> Period:
     """What `period`, or `from` and `to`, ask for, narrowed by `filter`; raises `BadQuestion`."""
     narrowed = filter_of(values, site)
     dimensions = crossed_with(narrowed, site)
@@ -42,6 +44,8 @@ def period_of(values: Mapping[str, str], site: Site, today: date, default: str =
         return Period("", Question(site, asked.first, asked.last, dimensions, LIMIT, narrowed))
     name = values.get("period", default)
     if name == TODAY:
+        if not has_today:
+            raise BadQuestion(400, "period must not be today: this installation shows sealed days alone")
         if narrowed is not None:
             raise BadQuestion(400, "filter needs days that are sealed: leave it out for today")
         # Its lists are those of the live view.

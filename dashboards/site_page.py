@@ -11,9 +11,11 @@ from aggregator.arrivals import Arrival
 from aggregator.live import Live
 from collector import days
 from collector.days import Every
+from collector.noise import Noise
 from collector.settings import Settings, Site
 from dashboards.day_or_week import (
     ADDED_UP,
+    NOT_SHOWN,
     NOTHING_SEALED,
     ROUNDED,
     SAMPLED,
@@ -24,7 +26,7 @@ from dashboards.day_or_week import (
 )
 from dashboards.declared_panels import declared_panels
 from dashboards.narrowing import Narrowing, address_of, address_of_value, narrowing_of
-from dashboards.panels import Panel, panels
+from dashboards.panels import PEOPLE, VISITORS, Panel, panels
 from dashboards.period import TODAY, Period
 from dashboards.reasons import name_in_list
 from dashboards.smallest_group import FEWER_EACH, FEWER_SO_FAR, SHARED, STEPS, of_group
@@ -85,6 +87,7 @@ class Wording:
     steps: str
     shared: str
     so_far: str
+    not_shown: str
     starts_again: str
     sealed_from: str
     rounded: str
@@ -93,15 +96,25 @@ class Wording:
 
 
 @dataclass(frozen=True)
+class Today:
+    """The site's current day; `live` is what shows of it, None where nothing does."""
+
+    day: date
+    live: Live | None
+
+
+@dataclass(frozen=True)
 class SitePage:
-    """One site's page. `live` is told apart from everything else; `shows_live` where the lists are today's too."""
+    """One site's page. `live` is told apart from everything else, and None where today is not shown; `shows_live` where
+    the lists are today's too. `noise` is what numbers with noise promise, None where they have none."""
 
     site: Site
     today: date
     period: Period
     heading: str
     choices: tuple[Choice, ...]
-    live: Live
+    live: Live | None
+    noise: Noise | None
     wording: Wording
     tiles: tuple[Tile, ...]
     absence: str
@@ -114,24 +127,25 @@ class SitePage:
 
 
 def site_page(
-    words: Words, settings: Settings, period: Period, answer: Stats, live: Live, arrival: Arrival | None
+    words: Words, settings: Settings, period: Period, answer: Stats, today: Today, arrival: Arrival | None
 ) -> SitePage:
-    """The page of `answer`, with `live` beside it."""
-    site, question = answer.question.site, answer.question
-    shows_live = period.name == TODAY
+    """The page of `answer`, with `today` beside it."""
+    site, question, live = answer.question.site, answer.question, today.live
+    shows_live = period.name == TODAY and live is not None
     return SitePage(
         site,
-        live.day,
+        today.day,
         period,
         words.days(question.first, answer.days[-1].last),
-        _choices(words, period),
+        _choices(words, period, has_today=live is not None),
         live,
+        settings.privacy.noise if site.level == "dp" else None,
         _wording(words, settings, site, live),
         _tiles(words, answer),
         "" if answer.total else _absence(words, settings, answer),
         timeline_of(words, answer),
         shows_live,
-        panels(words, live.lists, {}) if shows_live else _sealed_panels(words, period, answer),
+        panels(words, live.lists, {}) if live is not None and shows_live else _sealed_panels(words, period, answer),
         _coverage(words, answer.coverage),
         is_behind_proxy(site, arrival),
         narrowing_of(words, period, answer),
@@ -142,8 +156,10 @@ def _sealed_panels(words: Words, period: Period, answer: Stats) -> tuple[Panel, 
     declared = answer.question.site.declared
     followed = declared_panels(words, declared, answer.values, answer.rates, answer.results)
     address = partial(address_of_value, period)
-    is_narrowed = answer.question.filter is not None
-    return panels(words, answer.values, answer.rates, address, is_narrowed=is_narrowed) + followed
+    columns = PEOPLE if answer.question.filter is not None else ()
+    if answer.question.site.level == "dp":
+        columns = VISITORS
+    return panels(words, answer.values, answer.rates, address, columns=columns) + followed
 
 
 def is_behind_proxy(site: Site, arrival: Arrival | None) -> bool:
@@ -158,25 +174,27 @@ def seals_at(words: Words, settings: Settings, site: Site) -> str:
     return words.clock(midnight + 60 * settings.privacy.grace_minutes, site.timezone)
 
 
-def _wording(words: Words, settings: Settings, site: Site, live: Live) -> Wording:
+def _wording(words: Words, settings: Settings, site: Site, live: Live | None) -> Wording:
     every = site.seal_every
     return Wording(
         of_group(words, site, FEWER_SO_FAR),
         of_group(words, site, STEPS),
         of_group(words, site, SHARED[every]),
         words.say(SO_FAR[every]),
+        words.say(NOT_SHOWN[every]),
         words.say(STARTS_AGAIN[every]),
         words.say(SEALED_FROM[every], time=seals_at(words, settings, site)),
         words.say(ROUNDED[every], k=words.number(site.k)),
         words.say(TOLD_APART[every]),
-        words.say(SAMPLED[every], sample=words.number(live.sample)),
+        words.say(SAMPLED[every], sample=words.number(live.sample if live else 1)),
     )
 
 
-def _choices(words: Words, period: Period) -> tuple[Choice, ...]:
-    choices = CHOICES[period.question.site.seal_every]
+def _choices(words: Words, period: Period, *, has_today: bool) -> tuple[Choice, ...]:
     return tuple(
-        Choice(words.say(label), _address(name, period), name == period.name) for name, label in choices.items()
+        Choice(words.say(label), _address(name, period), name == period.name)
+        for name, label in CHOICES[period.question.site.seal_every].items()
+        if has_today or name != TODAY
     )
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from collector.days import Every
 from collector.settings import Distinct, Site
 from dashboards.words import Words, marked
 
-Sentence = Mapping[Distinct, str]
+# With noise it is visitors that are counted, and which of what is said at "network" cannot be there is left out.
+Sentence = Mapping[Distinct | Literal["noise"], str]
 
 FEWER: Sentence = {
     "network": marked("fewer than %(k)s networks"),
     "visitor": marked("fewer than %(k)s visitors"),
+    "noise": marked("fewer than %(k)s visitors, noise included"),
 }
 FEWER_SO_FAR: Sentence = {
     "network": marked("Fewer than %(k)s networks so far."),
@@ -22,6 +25,7 @@ FEWER_EACH: Mapping[Every, Sentence] = {
     "day": {
         "network": marked("Fewer than %(k)s networks came on each day, so there is no number to show."),
         "visitor": marked("Fewer than %(k)s visitors came on each day, so there is no number to show."),
+        "noise": marked("Each day's visitors were fewer than %(k)s, noise included, so there is no number to show."),
     },
     "week": {
         "network": marked("Fewer than %(k)s networks came in each week, so there is no number to show."),
@@ -31,6 +35,7 @@ FEWER_EACH: Mapping[Every, Sentence] = {
 SHOWS_FROM: Sentence = {
     "network": marked("Numbers show from %(k)s networks on, so that nobody's single visit can be seen."),
     "visitor": marked("Numbers show from %(k)s visitors on, so that nobody's single visit can be seen."),
+    "noise": marked("Numbers show once a day is sealed, with noise, so that nobody's single visit can be seen."),
 }
 STEPS: Sentence = {
     "network": marked("It moves in steps of %(k)s networks, so that no single visit shows."),
@@ -50,6 +55,10 @@ SHARED: Mapping[Every, Sentence] = {
             "A value shows only if at least %(k)s visitors share it on a day. A visitor is a browser in a network: who"
             " uses two counts twice."
         ),
+        "noise": marked(
+            "A value shows only if its visitors, noise included, are more than noise alone makes of a single one. A"
+            " visitor is a browser in a network: who uses two counts twice."
+        ),
     },
     "week": {
         "network": marked(
@@ -65,5 +74,6 @@ SHARED: Mapping[Every, Sentence] = {
 
 
 def of_group(words: Words, site: Site, sentence: Sentence) -> str:
-    """The sentence for what this site counts, with its k."""
-    return words.say(sentence[site.distinct], k=words.number(site.k))
+    """The sentence for what this site counts, with its k where it has a place for it."""
+    of_noise = sentence.get("noise") if site.level == "dp" else None
+    return words.say(of_noise or sentence[site.distinct], k=words.number(site.k))

@@ -80,11 +80,19 @@ class Stats:
     crossed: tuple[date, ...] = ()
 
 
-def stats(store: Store, live: LiveView | None, question: Question, today: date, zones: Zones | None = None) -> Stats:
+def stats(
+    store: Store,
+    live: LiveView | None,
+    question: Question,
+    today: date,
+    zones: Zones | None = None,
+    *,
+    tells_today: bool = True,
+) -> Stats:
     """The answer; `today` is the site's own: the day that is open, or the first one of the open week.
 
     Of a site that is sealed by weeks it is about whole ones, all that the question touches. Without `live` it is of
-    sealed days alone. Raises what `Store` raises.
+    sealed days alone, and unless it `tells_today` its requests are, too. Raises what `Store` raises.
     """
     terms = (zones or Zones()).terms(question.site)
     question = replace(question, first=period_of(terms, question.first)[0], last=period_of(terms, question.last)[0])
@@ -98,7 +106,7 @@ def stats(store: Store, live: LiveView | None, question: Question, today: date, 
         _rates(store, question),
         _results(store, question) if "variant_goal" in question.dimensions else (),
         live.of(question.site) if live is not None and question.last == today and not question.filter else None,
-        _coverage(store, question, days[-1].last),
+        _coverage(store, question, days[-1].last if tells_today else min(days[-1].last, today - timedelta(days=1))),
         _crossed(store, question),
     )
 
@@ -131,7 +139,7 @@ def as_json(answer: Stats) -> dict[str, object]:
         told["hours"] = [{"hour": span.hour, "span": span.hours, **asdict(span.measures)} for span in answer.spans]
     for dimension in question.dimensions:
         told["dimension"] = dimension
-        told["values"] = _cells_as_json(answer.values.get(dimension, ()), PEOPLE if question.filter else ALL)
+        told["values"] = _cells_as_json(answer.values.get(dimension, ()), _measures_of(question))
         if dimension in PARTS:
             told["rates"] = {value: asdict(rate) for value, rate in answer.rates.items()}
         if dimension == "variant_goal":
@@ -140,6 +148,13 @@ def as_json(answer: Stats) -> dict[str, object]:
         told["live"] = _live_as_json(answer.live, question)
     told["coverage"] = [asdict(requests) for requests in answer.coverage]
     return told
+
+
+def _measures_of(question: Question) -> tuple[str, ...]:
+    """What is known of a list's values."""
+    if question.site.level == "dp":
+        return ("visitors",)
+    return PEOPLE if question.filter else ALL
 
 
 def _day_as_json(day: Day) -> dict[str, object]:
@@ -250,7 +265,10 @@ def _step(question: Question) -> int:
 
 
 def _coverage(store: Store, question: Question, last: date) -> tuple[Requests, ...]:
-    """Requests are counted by days, also where weeks are sealed."""
+    """Until `last`, by days, also where weeks are sealed; none where numbers have noise, as these have none, and would
+    tell what that hides."""
+    if question.site.level == "dp":
+        return ()
     return tuple(Requests(*row) for row in store.query(_statement("requests"), _of_site(replace(question, last=last))))
 
 

@@ -2,6 +2,7 @@
 
 Which k a site had when a day was sealed is written nowhere: the seal's record states the smallest of its sites. So rows
 have to fit that k or the one that the site has now; where sites of one time zone differ in k, the smaller one will do.
+A site's rows have noise where the record says so of all its sites, or of some, and the site has level dp now.
 Development sites have rules of their own and are left out.
 """
 
@@ -27,7 +28,7 @@ from aggregator.deletion import retained_tables
 from aggregator.retention import limited_tables, past_days, today_of
 from aggregator.rollup import months_after, rules_of
 from aggregator.store import statement
-from collector.settings import CNIL_MONTHS, is_development
+from collector.settings import CNIL_MONTHS, Level, is_development
 
 # Writing a large day's rows takes minutes; an hour later a seal that is not committed never will be.
 BEING_SEALED_S = 3_600.0
@@ -43,10 +44,13 @@ class Sealed(NamedTuple):
     site: str
     day: date
     seal_k: int
+    seal_level: str
+    seal_epsilon: float
     rows: int
     divisor: int
     fewest_visitors: int
     fewest_visits_with_bounces: int
+    rows_without_noise: int
 
 
 def group_size(installation: Installation) -> Verdict:
@@ -68,7 +72,7 @@ def group_size(installation: Installation) -> Verdict:
 
 def rounding(installation: Installation) -> Verdict:
     """Where the level is rounded, every number is a multiple of k."""
-    groups = [group for group in _published(installation) if not _is_exact(installation, group)]
+    groups = [group for group in _published(installation) if _level(installation, group) == "rounded"]
     faults = [
         f"{_named(group)}: not every number is a multiple of k = {_k_told(installation, group)}"
         for group in groups
@@ -78,6 +82,21 @@ def rounding(installation: Installation) -> Verdict:
         faults,
         f"{sum(group.rows for group in groups)} rows of {len(groups)} sealed site-days, all numbers multiples of k",
         "delete these rows and report this as a fault, unless level or k were changed since",
+    )
+
+
+def noisy(installation: Installation) -> Verdict:
+    """Where noise was drawn, nothing is there beside it: no hours, rests, pairs, and no other measure."""
+    groups = [group for group in _published(installation) if _level(installation, group) == "dp"]
+    faults = [
+        f"{_named(group)}: {group.rows_without_noise} rows that level dp does not publish"
+        for group in groups
+        if group.rows_without_noise
+    ]
+    return none_of(
+        faults,
+        f"{sum(group.rows for group in groups)} rows of {len(groups)} sealed site-days with noise",
+        "delete these rows and report this as a fault: they take more of a visitor's epsilon than is said",
     )
 
 
@@ -174,8 +193,12 @@ def _k_told(installation: Installation, group: Sealed) -> str:
     return " or ".join(map(str, sorted(_ks(installation, group))))
 
 
-def _is_exact(installation: Installation, group: Sealed) -> bool:
-    return rules_of(installation.settings, group.site, group.day).exact
+def _level(installation: Installation, group: Sealed) -> Level:
+    """Noise where it was drawn for all sites of the seal, or for some and the site is one of these now."""
+    now = rules_of(installation.settings, group.site, group.day)
+    if group.seal_level == "dp" or (group.seal_epsilon > 0 and now.is_noisy):
+        return "dp"
+    return "exact" if now.exact else "rounded"
 
 
 def _is_sealed(installation: Installation, day: date, timezone: str) -> bool:
@@ -189,6 +212,7 @@ def _named(group: Sealed) -> str:
 CHECKS = (
     StoredCheck("group size", AT_LEAST_K, group_size),
     StoredCheck("rounding", NO_EXACT_NUMBER, rounding),
+    StoredCheck("noise", NO_EXACT_NUMBER, noisy),
     StoredCheck("exact sites", NO_EXACT_NUMBER, exact_sites),
     StoredCheck("uncommitted rows", AT_LEAST_K, uncommitted),
     StoredCheck("rows past their time", DELETION_IS_REAL, past_time),

@@ -25,6 +25,7 @@ PLAIN_TYPE = re.compile(r"(?:LowCardinality\()?String\)?|Date|U?Int(?:8|16|32)|E
 KNOWN_WIDE = frozenset(
     {
         *("trend_rows.seal", "breakdown_rows.seal", "cross_rows.seal", "seals.seal", "seals.events", "seals.bounded"),
+        *("seals.epsilon", "seals.delta"),
         *("batches.batch", "batches.seal", "coverage_totals.spool", "coverage_totals.requests", "arrivals.spool"),
         *("coverage_rows.before", "coverage_rows.requests"),
         *("drains.drainer", "drains.reopened", "leases.epoch", "leases.holder"),

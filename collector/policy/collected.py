@@ -7,9 +7,11 @@ is named here, and no other.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
+
+from collector.noise import Noise
 
 # "groups": only in numbers about groups, from the seal of its day on. "destroyed": with the events of its day.
 Afterwards = Literal["groups", "destroyed"]
@@ -47,7 +49,25 @@ OPEN_DAY = (
     Kept("delivery", ("batch", "position"), "destroyed"),
 )
 
+# What is kept of groups at every level, of whatever dimension.
+_OF_TOTALS = frozenset({"moment", "site"})
+
+
+def kept_of_open_day(noise: Noise | None) -> tuple[Kept, ...]:
+    """The fields of the open day; with `noise` those that no published dimension is made of are destroyed with it."""
+    if noise is None:
+        return OPEN_DAY
+    return tuple(_with_noise(kept, noise) for kept in OPEN_DAY)
+
+
+def _with_noise(kept: Kept, noise: Noise) -> Kept:
+    dimensions = tuple(name for name in kept.dimensions if name in noise.dimensions)
+    is_told = bool(dimensions) or kept.name in _OF_TOTALS
+    return replace(kept, dimensions=dimensions, afterwards="groups" if is_told else "destroyed")
+
+
 MEASURES = ("visitors", "visits", "views", "events", "bounces", "engaged_s")
+MEASURES_WITH_NOISE = ("visitors", "visits", "views")
 _OF_A_DAY = ("day", "timezone", "seal", "keep_until", "site")
 TRENDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

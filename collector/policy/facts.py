@@ -15,6 +15,7 @@ from typing import Literal
 from collector.days import Every
 from collector.declared import Declared
 from collector.keys import FAIL_SAFE_S
+from collector.noise import Noise
 from collector.policy.country_source import CountrySource, country_source_of, source_of
 from collector.settings import CNIL_MONTHS, ConsentRules, Distinct, Level, Settings
 
@@ -50,8 +51,11 @@ class Retention:
 
 @dataclass(frozen=True)
 class Policy:
-    """What this installation does about `site`. `fail_safe_days` bound what waits on the collector's disk, and
-    `open_days` what waits in the store, should a day never be sealed."""
+    """What this installation does about `site`; `noise` is what level dp promises, None at the others.
+
+    `fail_safe_days` bound what waits on the collector's disk, and `open_days` what waits in the store, should a day
+    never be sealed.
+    """
 
     site: str
     is_development: bool
@@ -66,6 +70,8 @@ class Policy:
     loyalty: bool
     declared: Declared
     crosses: tuple[str, ...]
+    noise: Noise | None
+    live_view: bool
     has_reporting_servers: bool
     grace_minutes: float
     retention: Retention
@@ -103,6 +109,8 @@ def _policy_of(
         loyalty=site.loyalty,
         declared=site.declared,
         crosses=site.crosses,
+        noise=settings.privacy.noise if site.level == "dp" else None,
+        live_view=settings.privacy.live_view,
         has_reporting_servers=bool(site.ingest_tokens),
         grace_minutes=settings.privacy.grace_minutes,
         retention=_retention(site.is_development, site.retention_months),

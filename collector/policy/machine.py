@@ -15,8 +15,11 @@ meaning changes `format`.
 - `keys`: {`stored_in` "memory", `destroyed_after`: {`event` "end_of_day", `grace_minutes`, `at_most_days` (that of a
   day already over when its first event came, which waits for its seal)}}
 - `trends`: {`fields`: {table: columns}, `measures`, `dimensions`, `crossed` (of these, those of which every two are
-  counted together), `k`, `k_counts` "networks" or "visitors", `level` "rounded" or "exact",
-  `subtraction_can_isolate_people`}
+  counted together), `k`, `k_counts` "networks" or "visitors", `level` "rounded", "exact" or "dp",
+  `subtraction_can_isolate_people`, `live_view` (whether the day that is open is shown, too), `noise`: null but for
+  level "dp", then {`of_each` "visitor_and_day" (a visitor is a browser in a network on this site), `epsilon`, `delta`
+  (what all tables together cost at most), `totals`: {measure: the most that a visitor adds}, `values`: {dimension: in
+  how many of its values a visitor is counted at most; of values there are visitors alone}}}
 - `last_request`: {`fields`, `at_most_days`}: what is known of the site's last request, of nobody's in particular
 - `withdrawals`: {`fields`, `at_most_days`}: what finds the events of somebody who asked for their deletion, until then
 - `retention`: {`trends`, `hours`, `coverage`: each {"months": n} or {"days": n}}
@@ -36,8 +39,17 @@ from __future__ import annotations
 
 from collector.declared import Declared
 from collector.loyalty import LOYALTIES, STORED_AS
+from collector.noise import VALUES, VIEWS, VISITS, Noise
 from collector.page import SOURCE_PARAMETERS
-from collector.policy.collected import LAST_REQUEST, MEASURES, NEVER, OPEN_DAY, TRENDS, WITHDRAWAL
+from collector.policy.collected import (
+    LAST_REQUEST,
+    MEASURES,
+    MEASURES_WITH_NOISE,
+    NEVER,
+    TRENDS,
+    WITHDRAWAL,
+    kept_of_open_day,
+)
 from collector.policy.country_source import CountrySource
 from collector.policy.facts import LAST_REQUEST_DAYS, OPT_OUT_DAYS, Policy, Term
 from collector.policy.opt_out import NAME
@@ -93,7 +105,7 @@ def _consent(policy: Policy) -> dict[str, object]:
 def _open_day(policy: Policy) -> dict[str, object]:
     fields = [
         {"group": kept.name, "fields": kept.fields, "after_sealing": kept.afterwards, "dimensions": kept.dimensions}
-        for kept in OPEN_DAY
+        for kept in kept_of_open_day(policy.noise)
     ]
     destroyed = {
         "event": "sealed",
@@ -113,13 +125,28 @@ def _keys(policy: Policy) -> dict[str, object]:
 def _trends(policy: Policy) -> dict[str, object]:
     return {
         "fields": dict(TRENDS),
-        "measures": MEASURES,
-        "dimensions": [*(name for kept in OPEN_DAY for name in kept.dimensions), *policy.declared.dimensions],
+        "measures": MEASURES_WITH_NOISE if policy.noise else MEASURES,
+        "dimensions": [
+            *(name for kept in kept_of_open_day(policy.noise) for name in kept.dimensions),
+            *policy.declared.dimensions,
+        ],
         "crossed": policy.crosses,
         "k": policy.k,
-        "k_counts": f"{policy.distinct}s",
+        "k_counts": "visitors" if policy.noise else f"{policy.distinct}s",
         "level": policy.level,
         "subtraction_can_isolate_people": policy.level == "exact",
+        "live_view": policy.live_view,
+        "noise": _noise(policy.noise) if policy.noise else None,
+    }
+
+
+def _noise(noise: Noise) -> dict[str, object]:
+    return {
+        "of_each": "visitor_and_day",
+        "epsilon": noise.epsilon,
+        "delta": noise.delta,
+        "totals": {"visitors": 1, "visits": VISITS, "views": VIEWS},
+        "values": {name: VALUES[name] for name in noise.dimensions},
     }
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from collector.loyalty import STORED_AS
-from collector.policy.collected import NEVER, OPEN_DAY
+from collector.noise import VALUES, VIEWS, VISITS
+from collector.policy.collected import NEVER, kept_of_open_day
 from collector.policy.facts import OPT_OUT_DAYS, Policy
 from collector.policy.opt_out import NAME, Standing
 from collector.policy.sentences import Language
@@ -54,11 +55,12 @@ class Pages:
 
     def _rendered(self, view: View) -> bytes:
         """The policy of one site."""
-        language = self._languages[view.language]
+        language, policy = self._languages[view.language], self._policies[view.site]
         return self._policy.render(
             view=view,
-            policy=self._policies[view.site],
-            collected=OPEN_DAY,
+            policy=policy,
+            collected=kept_of_open_day(policy.noise),
+            most={"visits": VISITS, "views": VIEWS, **VALUES},
             never=NEVER,
             cookie=NAME,
             stored_as=STORED_AS,

@@ -263,6 +263,13 @@ def key_of_a_sealed_day(ground: Ground) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def draw_of_a_sealed_day(ground: Ground) -> Iterator[None]:
+    day = (datetime.now(UTC) - timedelta(days=30)).date()
+    with seal_of(ground, 30), file(lambda at: at.keys / f"drawn-{day}@UTC", age_s=2 * HOUR_S)(ground):
+        yield
+
+
 def _age(path: Path, age_s: float) -> None:
     at = time.time() - age_s
     os.utime(path, (at, at))

@@ -297,6 +297,30 @@ VIOLATIONS: dict[str, tuple[Planting, set[str], str]] = {
         "the key of 2026-01-05 in Europe/Berlin should be gone since",
     ),
     "a key of a sealed day": (planting.key_of_a_sealed_day, {"keys of sealed days"}, "a sealed day, is there"),
+    "a draw of noise left": (
+        file(lambda ground: ground.keys / "drawn-2026-01-05@Europe%2FBerlin", age_s=LONG_AGO * DAY_S),
+        {"draws of noise"},
+        "the draw of 2026-01-05 in Europe/Berlin is 1440.0 h old",
+    ),
+    "a draw of a sealed day": (planting.draw_of_a_sealed_day, {"draws of sealed days"}, "a sealed day, is there"),
+    "a draw that others can read": (
+        file(lambda ground: ground.keys / "drawn-2026-01-05@UTC", 0o644),
+        {"key folder"},
+        "a file of 2026-01-05 has mode 644",
+    ),
+    "a draft of a draw left": (
+        file(lambda ground: ground.keys / ".drawn-4711", age_s=600),
+        {"other files among keys"},
+        ".drawn-4711 is no key of a day",
+    ),
+    "hours beside noise": (
+        statements(
+            "ALTER TABLE seals UPDATE level = 'dp', epsilon = 1 WHERE true",
+            "ALTER TABLE seals UPDATE level = 'rounded', epsilon = 0 WHERE true",
+        ),
+        {"noise"},
+        "rows that level dp does not publish",
+    ),
     "a key that others can read": (
         mode_of(lambda ground: next(ground.keys.glob("*@UTC")), 0o644),
         {"key folder"},

@@ -18,6 +18,7 @@ from tests.attacks import (
     p06_live_history,
     p06_subtraction,
     p07_planted_link,
+    p08_noise,
     p09_coverage,
     p09_watching,
     p10_repeating,
@@ -55,6 +56,7 @@ def attacks(laboratory: Laboratory) -> Iterator[tuple[str, Attack]]:
     yield "P7", lambda: p07_planted_link.attack_links(laboratory, p07_planted_link.Extent(2_001, 200))
     yield "P7", lambda: p07_planted_link.attack_least_k(laboratory, 200)
     yield "P8", lambda: p07_planted_link.attack_fakes(laboratory, p07_planted_link.Extent(600, 100))
+    yield "P8", lambda: p08_noise.attack(laboratory, 2_000)
     yield "P9", lambda: p09_watching.attack(laboratory, ((14, 3), (24, 5)), weak_rows=30)
     yield "P9", lambda: p09_coverage.attack(laboratory, 100)
     yield "P10", lambda: p10_repeating.attack(laboratory, 10_000, 200)

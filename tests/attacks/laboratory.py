@@ -24,6 +24,7 @@ from aggregator.migrate import migrate
 from aggregator.store import Store
 from collector import days
 from collector.declared import Declared
+from collector.noise import Noise
 from tests.aggregator.front_process import FrontProcess
 from tests.aggregator.simulate import Row, insert
 from tests.attacks.crowds import OpenDay, words
@@ -133,6 +134,22 @@ class Scene:
             funnels=[[funnel.name, [step.name for step in funnel.steps]] for funnel in declared.funnels],
         )
         self.commit(self.seals, told["events"], min(sites.values()), day, timezone)
+        return self.seals
+
+    def draw(self, sites: Mapping[str, int], promised: Noise, folder: Path, weakening: Weakening | None = None) -> int:
+        """Seals the day for sites of level dp with their k by a build, which keeps its draw in `folder`, commits, and
+        returns the seal's id."""
+        self.seals += 1
+        told = self.build(weakening).ask(
+            "draw",
+            day=DAY.isoformat(),
+            timezone=BERLIN,
+            seal=self.seals,
+            ks=list(sites.items()),
+            promised=[promised.epsilon, promised.delta, list(promised.dimensions)],
+            folder=str(folder),
+        )
+        self.commit(self.seals, told["events"], min(sites.values()), DAY)
         return self.seals
 
     def commit(self, seal: int, events: int, k: int, day: date, timezone: str = BERLIN) -> None:

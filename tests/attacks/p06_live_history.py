@@ -4,8 +4,9 @@ The attacker asks after every visitor. Of each cell that shows it knows a least 
 ever shrinks. It also knows by which rules cells change, so that one that does not change tells of at most k - 1 more:
 
 - where each cell changes at a moment of its own (the weakened build), always;
-- where cells change together and by no more than what holds them, of the whole; and of a cell whenever the others of
-  its list have left room for it, unless it may have been cut short before.
+- where cells change together and by no more than what holds them, of the whole; and, when lists change and have left
+  room for a further group, of a cell that never showed. One that did may have had k - 1 more already when it changed
+  last, so of it 2(k - 1); nothing is known of one that may have been cut short.
 
 A linear program over all moments, and the seal behind them, asks for the least and the greatest value of each hidden
 count: a version or browser that is not shown yet, and what a browser or the day has beside those that are shown.
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -167,11 +168,12 @@ class _System:
         self._left: list[Weights] = []
         self._right: list[float] = []
         self._cut: set[Key] = set()
+        # What was known when lists changed last.
+        self._listed: dict[Key, int] = {}
         known: dict[Key, int] = {}
         for moment, shown in enumerate(history.moments):
-            grown = {key: shown.get(key, known.get(key, 0)) - known.get(key, 0) for key in self._groups}
             known |= {key: number for key, number in shown.items() if number > known.get(key, 0)}
-            self._observe(moment, known, self._limited(moment, grown))
+            self._observe(moment, known, self._most_beside(moment, known))
 
     @property
     def _groups(self) -> dict[Key, list[Part]]:
@@ -203,29 +205,33 @@ class _System:
             raise ValueError(f"what was noted cannot be: {[end.message for end in ends]}")
         return int(np.ceil(ends[0].fun - EDGE)), int(np.floor(-ends[1].fun + EDGE))
 
-    def _limited(self, moment: int, grown: Mapping[Key, int]) -> set[Key]:
-        """The cells of which at most k - 1 more are there than show."""
+    def _most_beside(self, moment: int, known: Mapping[Key, int]) -> Mapping[Key, int]:
+        """By cell how many more are there than show, at most; the others may have any number."""
+        groups, k = self._groups, self._history.k
         if self._history.each_at_its_moment:
-            return set(grown)
+            return dict.fromkeys(groups, k - 1)
         if moment == len(self._history.moments) - 1:
-            return {TOTAL, *self._history.moments[-1]} & grown.keys()
-        limited = {TOTAL}
+            return dict.fromkeys({TOTAL, *self._history.moments[-1]} & groups.keys(), k - 1)
+        grown = {key: known.get(key, 0) - self._listed.get(key, 0) for key in groups}
+        if not any(grown[key] for key in groups if key != TOTAL):
+            return {TOTAL: k - 1}
+        self._listed = dict(known)
+        beside = {TOTAL: k - 1}
         for whole in [TOTAL, *(("browser", "", browser) for browser in self._history.browsers)]:
             name = "browser" if whole == TOTAL else "browser_version"
-            cells = [key for key in grown if key[0] == name and (whole == TOTAL or key[1] == whole[2])]
-            left = grown[whole] - sum(grown[key] for key in cells)
-            if left < self._history.k:
+            cells = [key for key in groups if key[0] == name and (whole == TOTAL or key[1] == whole[2])]
+            if grown[whole] - sum(grown[key] for key in cells) < k:
                 self._cut |= {key for key in cells if grown[key]}
             elif grown[whole]:
-                limited |= set(cells)
-        return limited - self._cut
+                beside |= {key: 2 * (k - 1) if key in known else k - 1 for key in cells}
+        return {key: most for key, most in beside.items() if key not in self._cut}
 
-    def _observe(self, moment: int, known: Mapping[Key, int], limited: Collection[Key]) -> None:
+    def _observe(self, moment: int, known: Mapping[Key, int], beside: Mapping[Key, int]) -> None:
         for key, parts in self._groups.items():
             number = known.get(key, 0)
             self._at_most(self._row(moment, dict.fromkeys(parts, -1.0)), -number)
-            if key in limited:
-                self._at_most(self._row(moment, dict.fromkeys(parts, 1.0)), number + self._history.k - 1)
+            if key in beside:
+                self._at_most(self._row(moment, dict.fromkeys(parts, 1.0)), number + beside[key])
         if moment:
             for part in self.parts:
                 self._at_most(self._row(moment - 1, {part: 1.0}) - self._row(moment, {part: 1.0}), 0)

@@ -19,6 +19,7 @@ from tests.attacks import (
     p06_live_history,
     p06_subtraction,
     p07_planted_link,
+    p08_noise,
     p09_coverage,
     p09_watching,
     p10_repeating,
@@ -133,6 +134,12 @@ def test_p8_fakes_of_k_minus_2_networks_unlock_nothing(laboratory: Laboratory) -
 
 def test_p6_the_whole_live_history_leaves_hidden_counts_k_values(laboratory: Laboratory) -> None:
     assert_withstood(p06_live_history.attack(laboratory, ((11, 3),)))
+
+
+def test_p8_with_noise_nobody_tells_whether_one_more_visitor_came(laboratory: Laboratory) -> None:
+    verdict = p08_noise.attack(laboratory, 200)
+    assert_withstood(verdict)
+    assert "in 200 of 200" in verdict.remarks[0], "at level rounded he does"
 
 
 def test_p9_the_live_view_does_not_show_one_person_arrive(laboratory: Laboratory) -> None:

@@ -199,6 +199,17 @@ COVERAGE_AT_ONCE = Weakening(
         Replacement("aggregator/coverage.py", 'f"coverage/{hour}"', 'f"coverage/{now}"'),
     ),
 )
+NOISE_OFF = Weakening(
+    "noise off",
+    (
+        Replacement("aggregator/noise.py", "_adding(plan.totals[measure])(list(counts))", "counts"),
+        Replacement(
+            "aggregator/noise.py",
+            "_selecting(selection.scale, selection.threshold)(dict(enumerate(counts)))",
+            "dict(enumerate(counts))",
+        ),
+    ),
+)
 LIGHTWEIGHT_DELETE = Weakening(
     "lightweight delete",
     (

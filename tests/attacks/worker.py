@@ -20,8 +20,9 @@ from aggregator.coverage import HourlyCoverage
 from aggregator.declared_dimensions import declared_dimensions, matching
 from aggregator.destroy import drop, vanished
 from aggregator.dimensions import DIMENSIONS
+from aggregator.draw import Draws, Terms
 from aggregator.endpoint import Endpoint, Fixed
-from aggregator.gathering import gathered
+from aggregator.gathering import events_held, gathered
 from aggregator.guard import ClockGuard
 from aggregator.live import LiveView
 from aggregator.retention import Retention
@@ -32,6 +33,7 @@ from collector.address import truncate
 from collector.clock import SystemClock
 from collector.declared import Declared, Funnel, Goal
 from collector.keys import Keys
+from collector.noise import Noise
 from collector.settings import Settings, SettingsError, load
 
 Request = Mapping[str, Any]  # JSON
@@ -75,6 +77,22 @@ class Worker:
             write(self._store, period, request["seal"], reading, rules.__getitem__)
             crosses.write(self._store, period, request["seal"], reading, rules.__getitem__)
         return {"events": reading.events, "bounded": reading.bounded}
+
+    def draw(self, request: Request) -> object:
+        """Publishes a day of sites of level dp, `ks` [[domain, k], ...], under the seal that the request names."""
+        from aggregator import noisy_trends
+
+        period = Period(date.fromisoformat(request["day"]), request["timezone"])
+        epsilon, delta, dimensions = request["promised"]
+        ks = tuple((site, k) for site, k in request["ks"])
+        with gathered(self._store, period, request["seal"]):
+            events = events_held(self._store, request["seal"])
+            terms = Terms(events, ks, Noise(epsilon, delta, tuple(dimensions)))
+            draws = Draws(Path(request["folder"]), self._clock)
+            drawn = noisy_trends.published(self._store, period, request["seal"], terms, draws)
+            noisy_trends.write(self._store, period, request["seal"], drawn, {site: date(2149, 6, 6) for site, _ in ks})
+            draws.destroy(period)
+        return {"events": events}
 
     def live(self, request: Request) -> object:
         """The live view of one site at `now`: [[dimension, parent, value, six numbers], ...].
@@ -143,6 +161,7 @@ def main() -> None:
     worker = Worker(Endpoint(**json.loads(sys.argv[1])))
     requests: Mapping[str, Callable[[Request], object]] = {
         "seal": worker.seal,
+        "draw": worker.draw,
         "live": worker.live,
         "starts": worker.starts,
         "destroy": worker.destroy,

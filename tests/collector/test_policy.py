@@ -130,6 +130,18 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
         yield collector
 
 
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """Level dp, every setting of which is other than usual."""
+    made = Collector(
+        tmp_path_factory.mktemp("noisy"),
+        privacy='level = "dp"\nlive_view = false\nepsilon = 0.5\ndelta = 1e-9\ndp_dimensions = ["page", "browser"]',
+        sites='[[site]]\ndomain = "usual.example"\n',
+    )
+    with running(made) as collector:
+        yield collector
+
+
 class Text(HTMLParser):
     """The text of a page, and the facts of its markup that tests look at."""
 
@@ -300,6 +312,61 @@ def test_the_settings_of_the_installation_change_page_and_document(collector: Co
         assert after not in usual
         assert before not in other
         assert after in other
+
+
+def test_with_noise_the_document_says_what_it_costs_and_over_which_numbers(
+    collector: Collector, noisy: Collector
+) -> None:
+    facts = changed(document(collector, "usual.example"), document(noisy, "usual.example"))
+    of_fields = {name for name in facts if name.startswith("open_day.fields")}
+    assert {name: facts[name] for name in facts.keys() - of_fields} == {
+        "trends.level": "dp",
+        "trends.live_view": False,
+        "trends.crossed": [],
+        "trends.k_counts": "visitors",
+        "trends.measures": ["visitors", "visits", "views"],
+        "trends.dimensions": ["page", "browser"],
+        "trends.noise.of_each": "visitor_and_day",
+        "trends.noise.epsilon": 0.5,
+        "trends.noise.delta": 1e-9,
+        "trends.noise.totals.visitors": 1,
+        "trends.noise.totals.visits": 5,
+        "trends.noise.totals.views": 10,
+        "trends.noise.values.page": 10,
+        "trends.noise.values.browser": 1,
+    }
+    kept = {group["group"]: group for group in document(noisy, "usual.example")["open_day"]["fields"]}
+    assert {name for name, group in kept.items() if group["after_sealing"] == "groups"} == {
+        *("moment", "site", "page", "browser")
+    }
+    assert kept["page"]["dimensions"] == ["page"]
+
+
+@pytest.mark.parametrize("code", ["en", "de", "ar"])
+def test_with_noise_a_page_says_so_in_every_language_and_what_it_costs(
+    collector: Collector, noisy: Collector, code: str
+) -> None:
+    usual, other = (page(each, "usual.example", f"lang={code}").text for each in (collector, noisy))
+    said = languages()[code].sentences
+    for name in (
+        "short.noise",
+        "collected.measures_noise",
+        "groups.noise",
+        "groups.today_hidden",
+        "remains.attacker_noise",
+    ):
+        assert said[name] in other
+        assert said[name] not in usual
+    for name, numbers in {
+        "groups.noise_cost": {"epsilon": "0.5", "delta": "1e-09"},
+        "groups.noise_totals": {"visits": "5", "views": "10"},
+        "groups.noise_least": {"k": "5"},
+    }.items():
+        assert said[name].format(**numbers) in other
+    for dimension, most in (("page", "10"), ("browser", "1")):
+        assert said["groups.noise_values"].format(dimension=dimension, most=most) in other
+    for name in ("short.groups", "groups.k", "groups.rounded", "groups.today", "collected.measures"):
+        assert said[name].split("{")[0] not in other
 
 
 def test_a_development_site_says_what_is_different_about_it(collector: Collector) -> None:

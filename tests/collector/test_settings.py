@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.noise import Noise
 from collector.settings import Address, IngestToken, Settings, SettingsError, load
 
 DIGEST = "0123456789abcdef" * 4
@@ -29,6 +30,9 @@ def faults_of(folder: Path, toml: str, **environ: str) -> tuple[str, ...]:
 
 def site(options: str = "", domain: str = "example.com") -> str:
     return f'[[site]]\ndomain = "{domain}"\n{options}\n'
+
+
+NOISY = '[privacy]\nlevel = "dp"\nlive_view = false\n'
 
 
 def test_without_configuration_both_sides_listen_on_loopback_and_the_site_is_localhost(tmp_path: Path) -> None:
@@ -210,7 +214,14 @@ def test_an_unknown_name_in_the_environment_is_a_fault(tmp_path: Path, name: str
         ("[privacy]\ngrace_minutes = {}", 0, -0.1),
         ("[privacy]\ngrace_minutes = {}", 1_440, 1_440.1),
         ("[privacy]\ngrace_minutes = {}", 1, "nan"),
-        ("[privacy]\nlevel = {}", '"exact"', '"dp"'),
+        ("[privacy]\nlevel = {}", '"exact"', '"raw"'),
+        ("[privacy]\nlive_view = {}", "false", "0"),
+        (f"{NOISY}epsilon = {{}}", 10, 10.1),
+        (f"{NOISY}epsilon = {{}}", 0.01, 0.009),
+        (f"{NOISY}delta = {{}}", 1e-5, 1.1e-5),
+        (f"{NOISY}delta = {{}}", 1e-12, 9e-13),
+        (f"{NOISY}dp_dimensions = {{}}", '["page", "source"]', '["page", "event"]'),
+        (f"{NOISY}dp_dimensions = {{}}", "[]", '["page", "page"]'),
         ("[collector]\nworkers = {}", 1, 0),
         ("[collector]\nworkers = {}", 64, 65),
         ("[collector]\nmax_body_bytes = {}", 1_024, 1_023),
@@ -242,7 +253,7 @@ def test_an_unknown_name_in_the_environment_is_a_fault(tmp_path: Path, name: str
         (site("k = {}"), 3, 2),
         (site("k = {}", "localhost"), 1, 0),
         (site("k = {}", "shop.test"), 1, 0),
-        (site("level = {}"), '"exact"', '"dp"'),
+        (site("level = {}"), '"exact"', '"raw"'),
         (site("distinct = {}"), '"visitor"', '"person"'),
         (site("retention_months = {}"), 25, 26),
         (site("retention_months = {}"), 1, 0),
@@ -337,6 +348,50 @@ def test_k_of_2_is_refused_with_the_reason(tmp_path: Path) -> None:
     (fault,) = faults_of(tmp_path, site("k = 2"))
     assert "with 2, who sends from one network sees one more person come" in fault
     assert read(tmp_path, site("k = 2", "shop.test")).sites["shop.test"].k == 2
+
+
+def test_level_dp_arrives_with_its_defaults_and_settings_and_crosses_nothing(tmp_path: Path) -> None:
+    usual = read(tmp_path, NOISY + site() + site(domain="localhost"))
+    assert usual.privacy.noise == Noise(1.0, 1e-7, ("page", "country"))
+    assert (usual.sites["example.com"].level, usual.sites["example.com"].crosses) == ("dp", ())
+    assert (usual.sites["localhost"].level, usual.sites["localhost"].k) == ("exact", 1)
+    assert (usual.privacy.live_view, read(tmp_path, site()).privacy.live_view) == (False, True)
+    of_one_site = '[privacy]\nlive_view = false\nepsilon = 2\ndelta = 1e-6\ndp_dimensions = ["os"]\n'
+    other = read(tmp_path, of_one_site + site('level = "dp"') + site(domain="b.example"))
+    assert other.privacy.noise == Noise(2.0, 1e-6, ("os",))
+    assert other.sites["b.example"].level == "rounded"
+
+
+def test_what_contradicts_level_dp_is_refused_all_at_once(tmp_path: Path) -> None:
+    declared = """
+        seal_every = "week"
+        crosses = ["page", "country"]
+        loyalty = true
+        properties = ["plan"]
+        [[site.goal]]
+        name = "Order"
+        page = "/thanks"
+        [[site.funnel]]
+        name = "Buy"
+        steps = ["/cart", "/thanks"]
+        [[site.experiment]]
+        name = "button"
+        variants = ["blue", "green"]
+    """
+    with pytest.raises(SettingsError) as refused:
+        read(tmp_path, '[privacy]\nlevel = "dp"\n' + site(declared))
+    of_site = ("seal_every", "crosses", "loyalty", "properties", "goal", "funnel", "experiment")
+    assert refused.value.faults == (
+        *(f'site[example.com].{name}: must be left out where level is "dp"' for name in of_site),
+        'privacy.live_view: must be false where level is "dp"; set privacy.live_view = false',
+    )
+    with pytest.raises(SettingsError, match=r"privacy\.live_view"):
+        read(tmp_path, site('level = "dp"'))
+    with pytest.raises(SettingsError) as idle:
+        read(tmp_path, '[privacy]\nepsilon = 1\ndelta = 1e-6\ndp_dimensions = ["page"]\n' + site())
+    assert [fault.split(":")[0] for fault in idle.value.faults] == [
+        f"privacy.{name}" for name in ("epsilon", "delta", "dp_dimensions")
+    ]
 
 
 @pytest.mark.parametrize("key_dir", ["data", "data/keys", "data/../data/x", "link/keys", "spools/keys"])

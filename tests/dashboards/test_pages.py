@@ -13,7 +13,7 @@ from aggregator.arrivals import Arrival, publish
 from aggregator.store import Store
 from tests.aggregator.event_lines import event_lines
 from tests.dashboards.asking import Installation, words_of
-from tests.dashboards.conftest import Sealer
+from tests.dashboards.conftest import MEASURES, Sealer, StillClock
 
 TODAY, YESTERDAY, BEFORE = date(2026, 3, 31), date(2026, 3, 30), date(2026, 3, 29)
 PATH = "/sites/example.com"
@@ -440,3 +440,74 @@ def test_style_and_script_are_kept_by_the_browser_under_an_address_of_their_cont
         again = unopened.ask(address, {"If-None-Match": answer.headers["ETag"]})
         assert (again.status_code, again.content) == (304, b"")
         assert answer.headers["ETag"].strip('"') in address
+
+
+# --- without a live view, and with noise ----------------------------------------------------------------------------
+
+SEALED_ALONE = """
+[privacy]
+live_view = false
+[[site]]
+domain = "example.com"
+timezone = "Europe/Berlin"
+"""
+NOISY = SEALED_ALONE.replace("[privacy]", '[privacy]\nlevel = "dp"\nepsilon = 0.5')
+
+
+def test_without_a_live_view_nothing_of_today_is_told_anywhere(
+    tmp_path: Path, store: Store, noon: StillClock, sealer: Sealer, request_counts: Callable[..., None]
+) -> None:
+    installation = Installation(tmp_path, lambda: store, noon, SEALED_ALONE)
+    visit(store, 20)
+    request_counts(TODAY, "example.com", "accepted", "", 470)
+    assert "Today, so far" not in installation.text(PATH), "it waits for the first sealed day"
+    sealer.seal(YESTERDAY, [("example.com", 24, 24, 50)])
+    text = installation.text(PATH)
+    assert "Today, so far Today is not shown: here a day has numbers once it is sealed." in text
+    assert "470" not in text
+    assert "/today" not in text
+    assert "470" not in installation.text(f"{PATH}?from=2026-03-30&to=2026-03-31")
+    assert "period=today" not in installation.page(PATH).text
+    refused = installation.page(f"{PATH}?period=today")
+    assert refused.status_code == 400
+    assert "These days cannot be shown" in words_of(refused)
+    told = installation.get("/api/stats?site=example.com&from=2026-03-30&dimension=page")[1]
+    assert "live" not in told
+    assert (told["coverage"], told["values"]) == ([], [])
+    assert told["days"] == [
+        {"day": "2026-03-30", "state": "sealed", **dict.fromkeys(MEASURES, 50)},
+        {"day": "2026-03-31", "state": "today"},
+    ]
+    for code, sentence in (("de", "Heute wird nicht gezeigt"), ("ar", "لا يُعرَض اليوم الحالي")):
+        assert sentence in installation.text(PATH, Accept_Language=code)
+
+
+def test_a_page_with_noise_says_so_and_shows_visitors_alone_of_values_and_no_requests(
+    tmp_path: Path, store: Store, noon: StillClock, sealer: Sealer, request_counts: Callable[..., None]
+) -> None:
+    installation = Installation(tmp_path, lambda: store, noon, NOISY)
+    sealer.seal(YESTERDAY, [("example.com", 24, 24, 1_234)], [("example.com", "page", "/", "/tea", 321)])
+    sealer.seal(BEFORE)
+    request_counts(YESTERDAY, "example.com", "accepted", "", 4_770)
+    text = installation.text(f"{PATH}?from=2026-03-29&to=2026-03-30")
+    assert "Visitors 1,234" in text
+    assert "Pages Visitors /tea Visitors: 321 " in text
+    assert "/tea Visitors: 321 Views" not in text
+    assert "fewer than 5 visitors, noise included" in text
+    assert "at most what epsilon 0.5 and delta 1e-07 say" in text
+    assert "How many requests came is not shown" in text
+    assert "4,770" not in text
+    assert "rounded down" not in text
+    assert "numbers as counted" not in text
+    told = installation.get("/api/stats?site=example.com&from=2026-03-30&to=2026-03-30&dimension=page")[1]
+    assert (told["level"], told["coverage"]) == ("dp", [])
+    assert told["values"] == [{"parent": "/", "value": "/tea", "visitors": 321}]
+
+
+def test_without_any_sealed_day_a_site_with_noise_says_when_numbers_will_show(
+    tmp_path: Path, store: Store, noon: StillClock, request_counts: Callable[..., None]
+) -> None:
+    installation = Installation(tmp_path, lambda: store, noon, NOISY)
+    request_counts(TODAY, "example.com", "accepted", "", 10)
+    arrive(store, "example.com", "accepted")
+    assert "Numbers show once a day is sealed, with noise" in installation.text(PATH)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aggregator.store import Store, StoreRefused
-from dashboards.sql import LIMITS, READABLE, SqlRefused, checked, select
+from collector.settings import load
+from dashboards.sql import LIMITS, READABLE, SqlRefused, checked, readable_in, select
 from tests.dashboards.conftest import Sealer
 
 DAY = date(2026, 3, 10)
@@ -287,3 +289,15 @@ PIECES = st.sampled_from(
 def test_a_text_stays_one_text_whatever_is_in_it(store: Store, text: str) -> None:
     quoted = text.replace("\\", "\\\\").replace("'", "\\'")
     assert select(store, f"SELECT '{quoted}' AS x, 7 AS y") == [(text, 7)]
+
+
+def test_requests_are_not_read_where_numbers_have_noise_or_today_is_not_shown(filled: Store, tmp_path: Path) -> None:
+    file = tmp_path / "footfall.toml"
+    for privacy in ("live_view = false", 'live_view = false\nlevel = "dp"'):
+        file.write_text(f'[privacy]\n{privacy}\n[[site]]\ndomain = "example.com"\n')
+        readable = readable_in(load(file, tmp_path, {}))
+        with pytest.raises(SqlRefused, match="only these tables are readable: breakdown, cross_breakdown, flow, trend"):
+            select(filled, "SELECT sum(requests) FROM coverage", readable)
+        assert select(filled, "SELECT count() FROM trend", readable)
+    file.write_text('[[site]]\ndomain = "example.com"\n')
+    assert readable_in(load(file, tmp_path, {})) == READABLE
