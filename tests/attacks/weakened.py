@@ -118,6 +118,7 @@ LIVE_EACH_AT_ITS_MOMENT = Weakening(
             "if not self._is_due(now, ALL):\n            return",
             "if ALL not in now:\n            return",
         ),
+        Replacement("aggregator/release.py", "< self._groups + GROUPS_BETWEEN", "< 0"),
         Replacement("aggregator/release.py", "self._grow(key, now[key], room)", "self._grow(key, now[key], wanted)"),
     ),
 )
