@@ -35,7 +35,7 @@ ALL: Key = (TOTAL.name, "", "(all)")
 # The first two: visitors, visits.
 PEOPLE = 2
 EVENTS = 3
-# At each group too many cells would be complete at once: in days of 400 visitors lists would lack 19 % in place of 5.
+# At each group too many cells would be complete at once: in days of 400 visitors lists would lack 22 % in place of 7.
 GROUPS_BETWEEN = 2
 NONE: Numbers = (0,) * 6
 # What is held by what, holders first.
