@@ -19,11 +19,13 @@ LABELS = 6
 
 @dataclass(frozen=True)
 class Value:
-    """One place on the time axis: `label` below it, `told` in words, `number` None where there is none."""
+    """One place on the time axis: `label` below it, `told` in words, `number` None where there is none; `before` is the
+    number of what it is compared with."""
 
     label: str
     told: str
     number: float | None
+    before: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Everything in percent of the drawing's width and height; `mirrored` runs from right to left."""
+    """Everything in percent of the drawing's width and height; `mirrored` runs from right to left; `before` are the
+    strokes of what is compared with."""
 
     marks: tuple[Mark, ...]
     strokes: tuple[str, ...]
@@ -67,18 +70,19 @@ class Chart:
     lines: tuple[Line, ...]
     labels: tuple[Label, ...]
     mirrored: bool
+    before: tuple[str, ...] = ()
 
 
 def chart_of(values: Sequence[Value], *, mirrored: bool = False, stepped: bool = False) -> Chart:
     """The curve of at least one value; `stepped` where a number holds for all of its place and not for a point."""
-    top = _ceiling(max((value.number for value in values if value.number is not None), default=0))
+    numbers = [number for value in values for number in (value.number, value.before) if number is not None]
+    top = _ceiling(max(numbers, default=0))
     marks = tuple(_mark(values, place, top, mirrored=mirrored, stepped=stepped) for place in range(len(values)))
-    runs = [list(run) for has_number, run in groupby(marks, lambda mark: mark.y is not None) if has_number]
     if stepped:
+        runs = [list(run) for has_number, run in groupby(marks, lambda mark: mark.y is not None) if has_number]
         paths = [(_steps(run), run[0].left if not mirrored else run[0].left + run[0].width) for run in runs]
     else:
-        curves = [[(mark.x, mark.y or 0.0) for mark in run] for run in runs if len(run) > 1]
-        paths = [(_path(curve), curve[0][0]) for curve in curves]
+        paths = [(_path(curve), curve[0][0]) for curve in _curves(marks, [mark.y for mark in marks])]
     return Chart(
         marks,
         tuple(path for path, _ in paths),
@@ -87,6 +91,7 @@ def chart_of(values: Sequence[Value], *, mirrored: bool = False, stepped: bool =
         tuple(Line(_height(share * top, top), share * top) for share in (0.5, 1.0)),
         _hours(values, marks, mirrored=mirrored) if stepped else _labels(values, marks),
         mirrored,
+        () if stepped else tuple(_path(curve) for curve in _curves(marks, [_before(value, top) for value in values])),
     )
 
 
@@ -109,6 +114,17 @@ def _mark(values: Sequence[Value], place: int, top: float, *, mirrored: bool, st
     is_alone = number is not None and all(each is None for each in beside)
     y = None if number is None else _height(number, top)
     return Mark(round(x, 3), y, round(left, 3), round(right - left, 3), values[place].told, is_alone)
+
+
+def _before(value: Value, top: float) -> float | None:
+    return None if value.before is None else _height(value.before, top)
+
+
+def _curves(marks: Sequence[Mark], heights: Sequence[float | None]) -> list[list[tuple[float, float]]]:
+    """The points of each run of places that have a height, of at least two."""
+    points = zip((mark.x for mark in marks), heights, strict=True)
+    runs = [list(run) for has_height, run in groupby(points, lambda point: point[1] is not None) if has_height]
+    return [[(x, y or 0.0) for x, y in run] for run in runs if len(run) > 1]
 
 
 def _height(number: float, top: float) -> float:

@@ -44,11 +44,12 @@ def narrowing_of(words: Words, period: Period, answer: Stats) -> Narrowing | Non
 
 
 def address_of(period: Period, narrowed: Filter | None) -> str:
-    """The page of the same site and days, narrowed to something or to nothing."""
+    """The page of the same site and days, compared with the same, narrowed to something or to nothing."""
     question = period.question
     days = {"from": question.first.isoformat(), "to": question.last.isoformat()}
     asked = {"period": period.name} if period.name else days
     asked |= {"filter": f"{narrowed.dimension}:{narrowed.value}"} if narrowed else {}
+    asked |= {"compare": question.compare} if question.compare else {}
     return f"/sites/{question.site.domain}?{urlencode(asked)}"
 
 

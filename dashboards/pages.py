@@ -23,13 +23,15 @@ from dashboards.day_or_week import VISITORS_ON
 from dashboards.desk import Desk
 from dashboards.layout import PAGE_HEADERS, Layout
 from dashboards.period import DEFAULT, TODAY, period_of
+from dashboards.shown_days import periods
 from dashboards.sign_in import SignIn
 from dashboards.site_page import SitePage, Today, site_page
-from dashboards.stats import periods, stats
+from dashboards.stats import stats
 from dashboards.waiting import Waiting, is_sealed, mark_of, waiting_page
 from dashboards.words import Words
 
 RECENT_DAYS = 30
+OF_SEALED_DAYS = ("period", "from", "to", "filter", "compare")
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,9 @@ class Pages:
         store, _ = self._desk.reading()
         live, default = self._desk.live(site), DEFAULT
         today = live.day if live else self._desk.today(site)
-        # Whoever names a period wants to see it, with or without numbers.
-        if not values.keys() & {"period", "from", "to"} and not is_sealed(store, site, self._desk.zones):
+        # Whoever names a period, or asks what only sealed days tell, wants to see it, with or without numbers.
+        asks = not values.keys().isdisjoint(OF_SEALED_DAYS)
+        if not asks and not is_sealed(store, site, self._desk.zones):
             if live is None or live.totals is None:
                 return waiting_page(words, self._desk.settings, site, store)
             default = TODAY

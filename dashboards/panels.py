@@ -11,8 +11,9 @@ from functools import partial
 from types import MappingProxyType
 
 from aggregator.dimensions import OTHER
-from aggregator.live import Cell
+from aggregator.live import Cell, Measures
 from dashboards.rates import Rate
+from dashboards.stats import ValueKey
 from dashboards.words import Words, marked
 
 # What shows before a list is unfolded.
@@ -25,7 +26,8 @@ VERSIONS = {"browser": "browser_version", "os": "os_version"}
 @dataclass(frozen=True)
 class Row:
     """One value. `share` is of the largest of its list, in percent; `is_text` where it stands as the site wrote it;
-    `note` is said beside it; `rows` are the versions of it; `address` is that of the page narrowed to it, or ""."""
+    `note` is said beside it; `rows` are the versions of it; `address` is that of the page narrowed to it, or "";
+    `before` is the first number in the days that are compared with."""
 
     label: str
     note: str
@@ -35,6 +37,7 @@ class Row:
     share: float
     rows: tuple[Row, ...] = ()
     address: str = ""
+    before: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,10 +165,12 @@ def panels(
     address: Callable[[str, str], str] = lambda _dimension, _value: "",
     *,
     columns: Columns = (),
+    before: Mapping[ValueKey, Measures] | None = None,
 ) -> tuple[Panel, ...]:
     """Every dimension that has values, in the order of the page; the properties that a site declares come last.
 
-    `address` is where a value leads. With `columns` every list has these.
+    `address` is where a value leads. With `columns` every list has these. `before` is what values had in the days that
+    are compared with, None without a comparison.
     """
     properties = sorted(name for name in lists if name.startswith(PROPERTY))
     notes = {goal: told_rate(words, rate) for goal, rate in rates.items()}
@@ -173,7 +178,10 @@ def panels(
     kinds = {name: KINDS.get(name, KIND_OF_PROPERTY) for name in listed}
     if columns:
         kinds = {name: replace(kind, columns=columns) for name, kind in kinds.items()}
-    return tuple(_panel(words, name, kinds[name], lists, notes, partial(address, name)) for name in listed)
+    shown = (_panel(words, name, kinds[name], lists, notes, partial(address, name)) for name in listed)
+    if before is None:
+        return tuple(shown)
+    return tuple(_with_before(words, panel, kinds[panel.name], lists[panel.name], before) for panel in shown)
 
 
 def told_rate(words: Words, rate: Rate, sentence: str = OF_VISITS) -> str:
@@ -194,8 +202,7 @@ def _panel(
 ) -> Panel:
     cells = lists[name]
     of = tuple(measure for measure, _ in kind.columns)
-    # What was folded comes last: it is many values, and no rival of a single one.
-    ordered = sorted(cells, key=lambda cell: cell.value == OTHER)
+    ordered = _ordered(cells)
     versions = lists.get(VERSIONS.get(name, ""), ())
     most = max((cell.measures.visitors for cell in cells if cell.value != OTHER), default=0)
     rows = [replace(_row(words, name, cell, of, most, versions), address=address(cell.value)) for cell in ordered]
@@ -204,6 +211,24 @@ def _panel(
     columns = tuple(words.say(heading) for _, heading in kind.columns)
     short = len(rows) if len(rows) <= SHORT + 1 else SHORT
     return Panel(name, title_of(words, name), columns, tuple(rows[:short]), tuple(rows[short:]))
+
+
+def _ordered(cells: Iterable[Cell]) -> list[Cell]:
+    """What was folded comes last: it is many values, and no rival of a single one."""
+    return sorted(cells, key=lambda cell: cell.value == OTHER)
+
+
+def _with_before(
+    words: Words, panel: Panel, kind: _Kind, cells: Iterable[Cell], before: Mapping[ValueKey, Measures]
+) -> Panel:
+    """Each row with what its first number was; a value that had none may have been folded, and has none now either."""
+    measure = kind.columns[0][0]
+    numbers = [getattr(before.get((panel.name, cell.parent, cell.value)), measure, 0) for cell in _ordered(cells)]
+    rows = [
+        replace(row, before=words.number(number) if number else "–")
+        for row, number in zip((*panel.rows, *panel.more), numbers, strict=True)
+    ]
+    return replace(panel, rows=tuple(rows[: len(panel.rows)]), more=tuple(rows[len(panel.rows) :]))
 
 
 def title_of(words: Words, name: str) -> str:

@@ -1,7 +1,7 @@
 """What is asked: the query string of `/api/stats` as a checked `Question`, or a `BadQuestion` that names the field.
 
-Invariants: a fault never repeats a value; what this version cannot answer is refused and never left out silently, so
-that no number is mistaken for another one's.
+Invariants: a fault never repeats a value; what cannot be answered is refused and never left out silently, so that no
+number is mistaken for another one's.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal, get_args
 
 from aggregator.crosses import pairs_of
 from aggregator.declared_dimensions import names_of
@@ -23,8 +24,9 @@ MAX_DAYS = 1_100
 # A seal keeps at most 2,000 values of a dimension; a page shows 100 without scrolling for long.
 MAX_LIMIT = 2_000
 DEFAULT_LIMIT = 100
-NAMES = ("site", "from", "to", "dimension", "limit", "filter")
-NOT_YET = ("compare",)
+NAMES = ("site", "from", "to", "dimension", "limit", "filter", "compare")
+# What days are compared with: as many days before them, or the same weekdays a year before.
+Compare = Literal["previous", "year"]
 ISO_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -54,14 +56,13 @@ class Question:
     dimensions: tuple[str, ...]
     limit: int
     filter: Filter | None = None
+    compare: Compare | None = None
 
 
 def single_values(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """The fields of a query string by name. Raises `BadQuestion` for a name unknown or given twice."""
     values: dict[str, str] = {}
     for name, value in pairs:
-        if name in NOT_YET:
-            raise BadQuestion(400, f"{name} is not available in this version; leave it out")
         if name not in NAMES:
             raise BadQuestion(400, f"only {', '.join(NAMES)} can be asked")
         if name in values:
@@ -95,8 +96,11 @@ def question_of(values: Mapping[str, str], site: Site, today: date) -> Question:
     narrowed = filter_of(values, site)
     if narrowed is not None and first_of(first, site.calendar) == today:
         raise BadQuestion(400, "filter needs a day that is sealed: from must be earlier than today")
+    compare = compare_of(values)
+    if compare is not None and first_of(last, site.calendar) == today:
+        raise BadQuestion(400, "compare needs days that are sealed: to must be earlier than today")
     dimensions = _dimensions(values.get("dimension"), crossed_with(narrowed, site))
-    return Question(site, first, last, dimensions, _limit(values.get("limit")), narrowed)
+    return Question(site, first, last, dimensions, _limit(values.get("limit")), narrowed, compare)
 
 
 def filter_of(values: Mapping[str, str], site: Site) -> Filter | None:
@@ -108,6 +112,17 @@ def filter_of(values: Mapping[str, str], site: Site) -> Filter | None:
         known = ", ".join(site.crosses) or "none: the site crosses no dimensions"
         raise BadQuestion(400, f"filter must be DIMENSION:VALUE, the dimension one of {known}")
     return Filter(dimension, value)
+
+
+def compare_of(values: Mapping[str, str]) -> Compare | None:
+    """What `compare` asks for, None where it is not given. Raises `BadQuestion`."""
+    if "compare" not in values:
+        return None
+    known: tuple[Compare, ...] = get_args(Compare)
+    for each in known:
+        if values["compare"] == each:
+            return each
+    raise BadQuestion(400, f"compare must be one of {', '.join(known)}")
 
 
 def crossed_with(narrowed: Filter | None, site: Site) -> tuple[str, ...]:

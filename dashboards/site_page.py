@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 
@@ -14,7 +14,6 @@ from collector.days import Every
 from collector.noise import Noise
 from collector.settings import Settings, Site
 from dashboards.day_or_week import (
-    ADDED_UP,
     NOT_SHOWN,
     NOTHING_SEALED,
     ROUNDED,
@@ -28,9 +27,11 @@ from dashboards.declared_panels import declared_panels
 from dashboards.narrowing import Narrowing, address_of, address_of_value, narrowing_of
 from dashboards.panels import PEOPLE, VISITORS, Panel, panels
 from dashboards.period import TODAY, Period
+from dashboards.question import Compare
 from dashboards.reasons import name_in_list
 from dashboards.smallest_group import FEWER_EACH, FEWER_SO_FAR, SHARED, STEPS, of_group
-from dashboards.stats import Day, Requests, Stats
+from dashboards.stats import Requests, Stats
+from dashboards.tiles import Tile, tiles
 from dashboards.timeline import Timeline, timeline_of
 from dashboards.words import Words, marked
 
@@ -49,24 +50,20 @@ CHOICES: Mapping[Every, Mapping[str, str]] = {
         "12m": marked("12 months"),
     },
 }
+COMPARISONS: Mapping[Compare | None, str] = {
+    None: marked("Nothing"),
+    "previous": marked("The days before"),
+    "year": marked("A year before"),
+}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A period to choose, and the address of the page that shows it."""
+    """A period or a comparison to choose, and the address of the page that shows it."""
 
     label: str
     address: str
     is_chosen: bool
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One number of the period, its unit or limits beside it."""
-
-    label: str
-    number: str
-    note: str
 
 
 @dataclass(frozen=True)
@@ -117,6 +114,8 @@ class SitePage:
     noise: Noise | None
     wording: Wording
     tiles: tuple[Tile, ...]
+    comparisons: tuple[Choice, ...]
+    compared_with: str
     absence: str
     timeline: Timeline | None
     shows_live: bool
@@ -141,7 +140,9 @@ def site_page(
         live,
         settings.privacy.noise if site.level == "dp" else None,
         _wording(words, settings, site, live),
-        _tiles(words, answer),
+        tiles(words, answer),
+        _comparisons(words, period),
+        _compared_with(words, answer),
         "" if answer.total else _absence(words, settings, answer),
         timeline_of(words, answer),
         shows_live,
@@ -159,7 +160,8 @@ def _sealed_panels(words: Words, period: Period, answer: Stats) -> tuple[Panel, 
     columns = PEOPLE if answer.question.filter is not None else ()
     if answer.question.site.level == "dp":
         columns = VISITORS
-    return panels(words, answer.values, answer.rates, address, columns=columns) + followed
+    before = answer.before.values if answer.before else None
+    return panels(words, answer.values, answer.rates, address, columns=columns, before=before) + followed
 
 
 def is_behind_proxy(site: Site, arrival: Arrival | None) -> bool:
@@ -199,38 +201,35 @@ def _choices(words: Words, period: Period, *, has_today: bool) -> tuple[Choice, 
 
 
 def _address(name: str, period: Period) -> str:
-    """Of another period, narrowed as this one is; today cannot be."""
-    narrowed = None if name == TODAY else period.question.filter
-    return address_of(Period(name, period.question), narrowed)
+    """Of another period, narrowed and compared as this one is; today can be neither."""
+    if name == TODAY:
+        return address_of(Period(name, replace(period.question, compare=None)), None)
+    return address_of(Period(name, period.question), period.question.filter)
 
 
-def _tiles(words: Words, answer: Stats) -> tuple[Tile, ...]:
-    total = answer.total
-    if total is None:
-        return ()
-    measured = sum(day.measures is not None for day in answer.days)
-    by_day = words.say(ADDED_UP[answer.question.site.seal_every]) if measured > 1 else ""
-    tiles = [
-        Tile(words.say(marked("Visitors")), words.number(total.visitors), by_day),
-        Tile(words.say(marked("Visits")), words.number(total.visits), ""),
-    ]
-    if total.views or answer.question.filter is None:
-        tiles.append(Tile(words.say(marked("Page views")), words.number(total.views), ""))
-    if total.views and total.visits:
-        tiles.append(Tile(words.say(marked("Views a visit")), words.number(round(total.views / total.visits, 1)), ""))
-    bounces, visits = _shown_bounces(answer.days)
-    if bounces:
-        tiles.append(Tile(words.say(marked("Bounce rate")), words.percent(bounces / visits), ""))
-    if total.engaged_s and total.visits:
-        engaged = words.duration(total.engaged_s / total.visits)
-        tiles.append(Tile(words.say(marked("Engaged time")), engaged, words.say(marked("on average a visit"))))
-    return tuple(tiles)
+def _comparisons(words: Words, period: Period) -> tuple[Choice, ...]:
+    question = period.question
+    return tuple(
+        Choice(
+            words.say(label),
+            address_of(replace(period, question=replace(question, compare=compare)), question.filter),
+            compare == question.compare,
+        )
+        for compare, label in COMPARISONS.items()
+    )
 
 
-def _shown_bounces(of_days: Iterable[Day]) -> tuple[int, int]:
-    """Bounces and visits of the days that show bounces: a day of few visits has none to show, and says nothing."""
-    shown = [day.measures for day in of_days if day.measures is not None and day.measures.bounces]
-    return sum(each.bounces for each in shown), sum(each.visits for each in shown)
+def _compared_with(words: Words, answer: Stats) -> str:
+    """The days that are compared with, and why nothing is told of them where that is so; "" where there are none."""
+    if answer.before is None:
+        return ""
+    days = answer.before.days
+    told = words.say(marked("Compared with %(days)s."), days=words.days(days[0].day, days[-1].last))
+    missing = sum(day.state == "not sealed" for day in days)
+    if missing == 0:
+        return told
+    without = words.say(marked("Days of these that are not sealed: %(number)s."), number=words.number(missing))
+    return f"{told} {without}"
 
 
 def _absence(words: Words, settings: Settings, answer: Stats) -> str:

@@ -10,37 +10,28 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import reduce
-from importlib.resources import files
-from typing import Literal
 
 from aggregator.live import Cell, Live, LiveView, Measures
 from aggregator.store import Store
-from collector.zones import Terms, Zones, period_of, zone_of
+from collector.zones import Terms, Zones, period_of
+from dashboards.comparison import Change, changes, days_before
 from dashboards.experiments import Arm, Result, Visitors, results_of
 from dashboards.question import Question
 from dashboards.rates import Counted, Rate, rate_of
+from dashboards.shown_days import Day, shown_days, total_of
+from dashboards.statement import of_site, statement
 
 # Dimensions whose values are parts of a whole that is shown, and the statement that compares both.
 PARTS = {"goal": "goals", "funnel": "funnels"}
 ALL = tuple(each.name for each in fields(Measures))
 # What is known of two dimensions at a time.
 PEOPLE = ("visitors", "visits")
-State = Literal["sealed", "fewer than k", "today", "not sealed"]
-
-
-@dataclass(frozen=True)
-class Day:
-    """One day that was asked for, or a week from `day` to `last`; `measures` where it is "sealed". A past day may stay
-    "not sealed" for ever: one without any event in its time zone is never sealed."""
-
-    day: date
-    last: date
-    state: State
-    measures: Measures | None
+ONE_DAY = timedelta(days=1)
+# A value: its dimension, parent and name.
+ValueKey = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -62,6 +53,17 @@ class Requests:
 
 
 @dataclass(frozen=True)
+class Before:
+    """What is compared with: the days, in the order of those that were asked for; what the values asked for had in
+    them, where they had numbers; by measure how much it changed, where that can be told."""
+
+    days: tuple[Day, ...]
+    total: Measures | None
+    changes: Mapping[str, Change]
+    values: Mapping[ValueKey, Measures] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Stats:
     """What a question is answered. `spans` only of a single day that is over, `values` by the dimensions asked for,
     `rates` by goal or step where these are asked for, `results` where an experiment's goals are, `live` where the
@@ -78,6 +80,7 @@ class Stats:
     coverage: tuple[Requests, ...]
     # Of a question with a filter the days that have lists; values have visitors and visits alone.
     crossed: tuple[date, ...] = ()
+    before: Before | None = None
 
 
 def stats(
@@ -95,26 +98,34 @@ def stats(
     sealed days alone, and unless it `tells_today` its requests are, too. Raises what `Store` raises.
     """
     terms = (zones or Zones()).terms(question.site)
-    question = replace(question, first=period_of(terms, question.first)[0], last=period_of(terms, question.last)[0])
-    days = _days(store, question, today, terms)
+    question = _whole(question, terms)
+    days = shown_days(store, question, today, terms)
+    before = _before(store, question, days, today, terms) if question.compare else None
+    values, values_before = _values(store, question, before) if question.dimensions else ({}, {})
     return Stats(
         question,
         total_of(days),
         days,
         _spans(store, question) if question.first == question.last < today and not question.filter else None,
-        _values(store, question) if question.dimensions else {},
+        values,
         _rates(store, question),
         _results(store, question) if "variant_goal" in question.dimensions else (),
         live.of(question.site) if live is not None and question.last == today and not question.filter else None,
-        _coverage(store, question, days[-1].last if tells_today else min(days[-1].last, today - timedelta(days=1))),
+        _coverage(store, question, days[-1].last if tells_today else min(days[-1].last, today - ONE_DAY)),
         _crossed(store, question),
+        replace(before, values=values_before) if before else None,
     )
 
 
-def total_of(days: Iterable[Day]) -> Measures | None:
-    """The sum of the days with numbers, or None where none has."""
-    measured = [day.measures for day in days if day.measures is not None]
-    return reduce(_sum, measured) if measured else None
+def _whole(question: Question, terms: Terms) -> Question:
+    """Of the periods that it touches, each named by its first day."""
+    return replace(question, first=period_of(terms, question.first)[0], last=period_of(terms, question.last)[0])
+
+
+def _before(store: Store, question: Question, days: tuple[Day, ...], today: date, terms: Terms) -> Before:
+    first, last = days_before(question, days[-1].last)
+    before = shown_days(store, _whole(replace(question, first=first, last=last), terms), today, terms)
+    return Before(before, total_of(before), changes(question.site, days, before))
 
 
 def as_json(answer: Stats) -> dict[str, object]:
@@ -146,7 +157,24 @@ def as_json(answer: Stats) -> dict[str, object]:
             told["results"] = [asdict(result) for result in answer.results]
     if answer.live is not None:
         told["live"] = _live_as_json(answer.live, question)
+    if answer.before is not None:
+        told["before"] = _before_as_json(answer.before, question)
     told["coverage"] = [asdict(requests) for requests in answer.coverage]
+    return told
+
+
+def _before_as_json(before: Before, question: Question) -> dict[str, object]:
+    told: dict[str, object] = {
+        "compare": question.compare,
+        "from": before.days[0].day.isoformat(),
+        "to": before.days[-1].last.isoformat(),
+        "totals": asdict(before.total) if before.total else None,
+        "days": [_day_as_json(day) for day in before.days],
+        "changes": {measure: asdict(change) for measure, change in before.changes.items()},
+    }
+    if question.dimensions:
+        cells = [Cell(parent, value, measures) for (_, parent, value), measures in before.values.items()]
+        told["values"] = _cells_as_json(cells, _measures_of(question))
     return told
 
 
@@ -183,78 +211,58 @@ def _live_as_json(live: Live, question: Question) -> dict[str, object]:
     return told
 
 
-def _days(store: Store, question: Question, today: date, terms: Terms) -> tuple[Day, ...]:
-    sealed = _sealed(store, question, terms)
-    statement = "day_totals_within" if question.filter else "day_totals"
-    measured = {row[0]: Measures(*row[1:]) for row in store.query(_statement(statement), _of_site(question))}
-    return tuple(
-        Day(day, last, _state(day, measured, sealed, today), measured.get(day))
-        for day, last in periods(terms, question.first, question.last)
-    )
-
-
-def periods(terms: Terms, first: date, last: date) -> Iterator[tuple[date, date]]:
-    """The first and the last day of each period of a site that the days from `first` to `last` touch."""
-    day = first
-    while day <= last:
-        period = period_of(terms, day)
-        yield period
-        day = period[1] + timedelta(days=1)
-
-
-def _sealed(store: Store, question: Question, terms: Terms) -> set[date]:
-    """Each day is asked for in the calendar that the site had on it."""
-    found: set[date] = set()
-    for timezone in {term.timezone for term in terms}:
-        rows = store.query(_statement("sealed_days"), {"timezone": timezone, **_period(question)})
-        found |= {day for (day,) in rows if zone_of(terms, day) == timezone}
-    return found
-
-
-def _state(day: date, measured: Mapping[date, Measures], sealed: set[date], today: date) -> State:
-    if day in measured:
-        return "sealed"
-    if day in sealed:
-        return "fewer than k"
-    return "today" if day == today else "not sealed"
-
-
-def _sum(one: Measures, other: Measures) -> Measures:
-    return Measures(*(getattr(one, each.name) + getattr(other, each.name) for each in fields(Measures)))
-
-
 def _spans(store: Store, question: Question) -> tuple[Span, ...]:
-    rows = store.query(_statement("hour_spans"), {"site": question.site.domain, "day": question.first})
+    rows = store.query(statement("hour_spans"), {"site": question.site.domain, "day": question.first})
     return tuple(Span(row[0], row[1], Measures(*row[2:])) for row in rows)
 
 
-def _values(store: Store, question: Question) -> dict[str, tuple[Cell, ...]]:
-    parameters = {"dimensions": list(question.dimensions), "limit": question.limit, **_of_site(question)}
+def _values(
+    store: Store, question: Question, before: Before | None
+) -> tuple[dict[str, tuple[Cell, ...]], dict[ValueKey, Measures]]:
+    """The values by dimension, and what they had before, where they had numbers."""
+    # Without a comparison no day lies before.
+    first, last = (before.days[0].day, before.days[-1].day) if before else (question.first, question.first - ONE_DAY)
+    parameters = {
+        "dimensions": list(question.dimensions),
+        "limit": question.limit,
+        "first_before": first,
+        "last_before": last,
+        **of_site(question),
+    }
     cells: dict[str, list[Cell]] = {dimension: [] for dimension in question.dimensions}
-    statement = "values_within" if question.filter else "values"
-    for dimension, parent, value, *numbers in store.query(_statement(statement), parameters):
-        known = (*numbers, *[0] * (len(ALL) - len(numbers)))
-        cells[dimension].append(Cell(parent, value, Measures(*known)))
-    return {dimension: tuple(listed) for dimension, listed in cells.items()}
+    earlier: dict[ValueKey, Measures] = {}
+    for dimension, parent, value, *numbers in store.query(
+        statement("values_within" if question.filter else "values"), parameters
+    ):
+        half = len(numbers) // 2
+        cells[dimension].append(Cell(parent, value, _measures(numbers[:half])))
+        if any(numbers[half:]):
+            earlier[dimension, parent, value] = _measures(numbers[half:])
+    return {dimension: tuple(listed) for dimension, listed in cells.items()}, earlier
+
+
+def _measures(numbers: list[int]) -> Measures:
+    """Of the first ones all or a few; of the others nothing is known."""
+    return Measures(*numbers, *[0] * (len(ALL) - len(numbers)))
 
 
 def _crossed(store: Store, question: Question) -> tuple[date, ...]:
     if question.filter is None:
         return ()
-    return tuple(sorted(day for (day,) in store.query(_statement("crossed_days"), _of_site(question))))
+    return tuple(sorted(day for (day,) in store.query(statement("crossed_days"), of_site(question))))
 
 
 def _rates(store: Store, question: Question) -> dict[str, Rate]:
     """Of the visits of the days on which a value shows: on the others too few reached it to say anything."""
-    asked = [statement for dimension, statement in PARTS.items() if dimension in question.dimensions]
-    rows = [row for statement in asked for row in store.query(_statement(statement), _of_site(question))]
+    asked = [name for dimension, name in PARTS.items() if dimension in question.dimensions]
+    rows = [row for name in asked for row in store.query(statement(name), of_site(question))]
     rates = {value: rate_of(Counted(*parts[:2]), Counted(*parts[2:]), _step(question)) for value, *parts in rows}
     return {value: rate for value, rate in rates.items() if rate is not None}
 
 
 def _results(store: Store, question: Question) -> tuple[Result, ...]:
     declared = question.site.declared
-    rows = store.query(_statement("experiments"), {"variants": sorted(declared.variants), **_of_site(question)})
+    rows = store.query(statement("experiments"), {"variants": sorted(declared.variants), **of_site(question)})
     arms = {(variant, goal): Arm(Visitors(*numbers[:2]), Visitors(*numbers[2:])) for variant, goal, *numbers in rows}
     return results_of(declared, arms, _step(question))
 
@@ -269,17 +277,4 @@ def _coverage(store: Store, question: Question, last: date) -> tuple[Requests, .
     tell what that hides."""
     if question.site.level == "dp":
         return ()
-    return tuple(Requests(*row) for row in store.query(_statement("requests"), _of_site(replace(question, last=last))))
-
-
-def _period(question: Question) -> dict[str, object]:
-    return {"first": question.first, "last": question.last}
-
-
-def _of_site(question: Question) -> dict[str, object]:
-    narrowed = {"of": question.filter.dimension, "value": question.filter.value} if question.filter else {}
-    return {"site": question.site.domain, **_period(question), **narrowed}
-
-
-def _statement(name: str) -> str:
-    return (files("dashboards") / "statements" / f"{name}.sql").read_text()
+    return tuple(Requests(*row) for row in store.query(statement("requests"), of_site(replace(question, last=last))))

@@ -8,14 +8,15 @@ weeks that are counted back from the last day. A site that is sealed by weeks go
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aggregator.live import Measures
 from collector.settings import Site
 from dashboards.chart import Chart, Value, chart_of
 from dashboards.day_or_week import BY, OPEN
+from dashboards.shown_days import Day, total_of
 from dashboards.smallest_group import FEWER, SPANS, of_group
-from dashboards.stats import Day, Span, Stats, total_of
+from dashboards.stats import Span, Stats
 from dashboards.words import Words, marked, marked_count
 
 LONGEST_BY_DAYS = 92
@@ -28,20 +29,23 @@ VISITORS = marked_count("%(number)s visitor", "%(number)s visitors")
 
 @dataclass(frozen=True)
 class Step:
-    """One row of the table: its time in words, its numbers, or why there are none."""
+    """One row of the table: its time in words, its numbers, or why there are none; `before` is what it is compared
+    with."""
 
     time: str
     measures: Measures | None
     absence: str
+    before: Step | None = None
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """`heading` says what one place of the curve stands for."""
+    """`heading` says what one place of the curve stands for; `is_compared` where steps have others before them."""
 
     heading: str
     chart: Chart
     steps: tuple[Step, ...]
+    is_compared: bool = False
 
 
 def timeline_of(words: Words, answer: Stats) -> Timeline | None:
@@ -53,22 +57,15 @@ def timeline_of(words: Words, answer: Stats) -> Timeline | None:
     every = answer.question.site.seal_every
     if every == "day" and len(answer.days) > LONGEST_BY_DAYS:
         return _by_weeks(words, answer)
-    steps = [Step(words.days(day.day, day.last), day.measures, _absence(words, day, answer)) for day in answer.days]
-    labels = [words.day(day.day) for day in answer.days]
-    return _timeline(words, words.say(BY[every]), labels, steps)
+    return _timeline(words, answer, words.say(BY[every]), [[place] for place in range(len(answer.days))])
 
 
 def _by_weeks(words: Words, answer: Stats) -> Timeline:
-    days = answer.days
-    first = len(days) % WEEK
-    starts = [*([0] if first else []), *range(first, len(days), WEEK)]
-    weeks = [days[start:end] for start, end in zip(starts, [*starts[1:], len(days)], strict=True)]
-    steps = [
-        Step(words.days(week[0].day, week[-1].last), total_of(week), _absence(words, week[-1], answer))
-        for week in weeks
-    ]
-    labels = [words.day(week[0].day) for week in weeks]
-    return _timeline(words, words.say(BY["week"]), labels, steps)
+    days = len(answer.days)
+    first = days % WEEK
+    starts = [*([0] if first else []), *range(first, days, WEEK)]
+    weeks = [range(start, end) for start, end in zip(starts, [*starts[1:], days], strict=True)]
+    return _timeline(words, answer, words.say(BY["week"]), weeks)
 
 
 def _by_hours(words: Words, site: Site, spans: Sequence[Span]) -> Timeline:
@@ -96,19 +93,36 @@ def _of_step(words: Words, step: Step, hours: range, number: float | None) -> li
     return [Value(_clock(hour), _told(words, step), number) for hour in hours]
 
 
-def _timeline(words: Words, heading: str, labels: Sequence[str], steps: Sequence[Step]) -> Timeline:
+def _timeline(words: Words, answer: Stats, heading: str, places: Sequence[Sequence[int]]) -> Timeline:
+    """Of steps that stand for one or more of the days each."""
+    # Of another number of days, as where a site went over to weeks, none stands for another one.
+    before = answer.before.days if answer.before and len(answer.before.days) == len(answer.days) else ()
+    steps = [
+        replace(
+            _step(words, answer, [answer.days[place] for place in each]),
+            before=_step(words, answer, [before[place] for place in each]) if before else None,
+        )
+        for each in places
+    ]
+    labels = [words.day(answer.days[each[0]].day) for each in places]
     values = [
-        Value(label, _told(words, step), step.measures.visitors if step.measures else None)
+        Value(label, _told(words, step), _visitors(step), _visitors(step.before))
         for label, step in zip(labels, steps, strict=True)
     ]
-    return Timeline(heading, chart_of(values, mirrored=words.direction == "rtl"), tuple(steps))
+    return Timeline(heading, chart_of(values, mirrored=words.direction == "rtl"), tuple(steps), bool(before))
+
+
+def _step(words: Words, answer: Stats, days: Sequence[Day]) -> Step:
+    return Step(words.days(days[0].day, days[-1].last), total_of(days), _absence(words, days[-1], answer))
+
+
+def _visitors(step: Step | None) -> int | None:
+    return step.measures.visitors if step and step.measures else None
 
 
 def _told(words: Words, step: Step) -> str:
-    if step.measures is None:
-        return f"{step.time}: {step.absence}"
-    visitors = step.measures.visitors
-    return f"{step.time}: {words.count(*VISITORS, visitors)}"
+    told = f"{step.time}: {words.count(*VISITORS, step.measures.visitors) if step.measures else step.absence}"
+    return f"{told} · {_told(words, step.before)}" if step.before else told
 
 
 def _absence(words: Words, day: Day, answer: Stats) -> str:

@@ -76,6 +76,11 @@ class Words:
         """A share of 1 as whole percents."""
         return numbers.format_percent(share, locale=self.locale)
 
+    def signed_percent(self, percents: int) -> str:
+        """A change in whole percents, with its sign."""
+        pattern = self.locale.percent_formats[None].pattern
+        return numbers.format_percent(percents / 100, f"+{pattern};-{pattern}" if percents else None, self.locale)
+
     def duration(self, seconds: float) -> str:
         """Such as "2 min 5 s"."""
         minutes, rest = divmod(round(seconds), 60)

@@ -114,3 +114,11 @@ def test_sites_of_days_and_of_weeks_stand_side_by_side(weekly: Installation, wee
 @pytest.mark.parametrize(("language", "said"), [("de", "Diese Woche, bis jetzt"), ("ar", "هذا الأسبوع حتى الآن")])
 def test_weeks_are_told_in_each_language(weekly: Installation, weeks: Sealer, language: str, said: str) -> None:
     assert said in weekly.text(f"{PATH}?lang={language}")
+
+
+def test_weeks_are_compared_with_whole_weeks(weekly: Installation, weeks: Sealer) -> None:
+    asked = "/api/stats?site=example.com&from=2026-03-25&to=2026-03-25&compare="
+    for compare, first, last in (("previous", "2026-03-16", "2026-03-22"), ("year", "2025-03-24", "2025-03-30")):
+        before = weekly.get(asked + compare)[1]["before"]
+        assert isinstance(before, dict)
+        assert (before["from"], before["to"], len(before["days"])) == (first, last, 1)

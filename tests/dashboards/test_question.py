@@ -94,10 +94,13 @@ def test_from_may_be_as_late_as_to_and_as_early_as_the_limit(settings: Settings)
         assert str(refusal(settings, from_=day.isoformat())).startswith("from must")
 
 
-def test_what_this_version_cannot_answer_is_refused_and_not_left_out(settings: Settings) -> None:
-    refused = refusal(settings, compare="year")
-    assert refused.status == 400
-    assert str(refused).startswith("compare is not available in this version")
+def test_only_days_that_are_sealed_are_compared_and_with_the_days_or_the_year_before(settings: Settings) -> None:
+    yesterday = {"to": (TODAY - timedelta(days=1)).isoformat()}
+    assert ask(settings, **yesterday).compare is None
+    assert ask(settings, compare="year", **yesterday).compare == "year"
+    assert ask(settings, compare="previous", **yesterday).compare == "previous"
+    assert str(refusal(settings, compare="month", **yesterday)) == "compare must be one of previous, year"
+    assert str(refusal(settings, compare="year")).startswith("compare needs days that are sealed")
 
 
 def test_a_filter_is_a_value_of_a_crossed_dimension_and_its_value_may_have_colons(settings: Settings) -> None:

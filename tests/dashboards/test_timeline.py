@@ -10,7 +10,8 @@ import pytest
 from aggregator.live import Measures
 from collector.settings import Site, load
 from dashboards.question import Question
-from dashboards.stats import Day, Span, Stats, total_of
+from dashboards.shown_days import Day, total_of
+from dashboards.stats import Span, Stats
 from dashboards.timeline import Timeline, timeline_of
 from dashboards.words import read_languages
 
