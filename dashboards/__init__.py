@@ -2,7 +2,7 @@
 
 The map, in the order of a question: `server` (the process), `app` (HTTP), `sign_in` (links, sessions, our own forms),
 `access` with `role`, `users` and `people_file` (who may ask), `desk` (settings, people and store together), `question`
-and `period` (what is asked), `stats` (the answer) from `shown_days` and `comparison`, by `statement` with `statements/`,
+and `period` (what is asked), `stats` (the answer) with `shown_days`, `comparison`, `statement` and `statements/`,
 `faults` (what goes wrong, in a sentence).
 
 A page, from its numbers to its look: `pages` (the endpoints), `site_page` (all that a site's page says), `tiles` (its
