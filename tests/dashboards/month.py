@@ -34,6 +34,20 @@ LISTS: Mapping[str, Shares] = {
         ("/help/", "/help/shipping"): 0.03,
         ("/help/", "/help/returns"): 0.02,
     },
+    "entry": {
+        ("", "/"): 0.38,
+        ("/tea/", "/tea/sencha"): 0.16,
+        ("/journal/", "(other)"): 0.12,
+        ("/tea/", "(other)"): 0.2,
+    },
+    "exit": {("", "/"): 0.24, ("/tea/", "/tea/sencha"): 0.18, ("/", "/checkout"): 0.05, ("/tea/", "(other)"): 0.26},
+    "flow": {
+        ("/", "/tea/sencha"): 0.14,
+        ("/tea/sencha", "/basket"): 0.07,
+        ("/", "(other)"): 0.16,
+        ("/basket", "/checkout"): 0.05,
+    },
+    "scroll": {("", "0-25"): 0.22, ("", "25-50"): 0.2, ("", "50-75"): 0.25, ("", "75-100"): 0.28},
     "source": {
         ("direct", "(direct)"): 0.34,
         ("search", "Google"): 0.29,
