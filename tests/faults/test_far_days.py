@@ -78,7 +78,7 @@ def check(figures: Figures, world: World, store: Store, timezone: str) -> None:
 
 
 def run(folder: Path, key_dir: Path, clock: OwnClock, figures: Figures, timezone: str, first: date) -> None:
-    clock.move_to(starts_at(first, timezone) + 12 * HOUR_S)
+    clock.set_wall(starts_at(first, timezone) + 12 * HOUR_S)
     with clocked_front(folder / "data", clock) as front, contextlib.closing(front.store()) as store:
         world = asyncio.run(two_days(folder / "world", key_dir, clock, store, timezone, first))
         check(figures, world, store, timezone)
