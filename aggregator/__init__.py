@@ -13,8 +13,8 @@ The map, in the order that the data takes:
 - `guard`, `lease`, `silence`: when sealing may go on. `seal`: an open day into trends, once. `decisions`: what it
   leaves beside them.
   `gathering`: the day's visits in the store's memory. `dimensions` (with `declared_dimensions`), `rollup`, `crosses`,
-  `sql/`: what the trends are, and the k rule. `noisy_sites`, `noisy_trends`, `noise`, `draw`: those of level dp, drawn
-  once. `destroy`: nothing of the day is left.
+  `sql/`: what the trends are, and the k rule. `abreast`: two statements at a time. `noisy_sites`, `noisy_trends`,
+  `noise`, `draw`: those of level dp, drawn once. `destroy`: nothing of the day is left.
   `fail_safe`: what the engine took by itself is counted. `retention`: trends whose time is over go.
 - `live`: today, grouped and floored. `release`: what of it is shown, and when.
   `arrivals`: what became of each site's last request.

@@ -61,14 +61,18 @@ def write(
     for crossed, of_sites in _alike(shown, {site: rules(site) for site in reading.spans}):
         parameters = {**of_seal, **showing(of_sites), **_lists(crossed)}
         of_visits = [name for name in crossed if BY_NAME[name].kinds == OF_VISITS]
-        visits.append((assembled("crossed_visits", hashes=_hashes(of_visits)), parameters))
+        visits.append(Insert(assembled("crossed_visits", hashes=_hashes(of_visits)), parameters))
         # The statement itself takes 5 ms a pair, which is most of what a small day costs.
         values_of = {name for site in of_sites for name in shown[site]}
         cells += [
-            (_counting(pairs, of_visits, are_many=are_many), parameters | {"pairs": pairs})
+            Insert(
+                _counting(pairs, of_visits, are_many=are_many),
+                parameters | {"pairs": pairs},
+                is_large=at_once == 1 and any(BY_NAME[name].has_many for pair in pairs for name in pair),
+            )
             for pairs in _some([pair for pair in pairs_of(crossed) if values_of.issuperset(pair)], at_once)
         ]
-        rows.append((assembled("cross_cells"), parameters))
+        rows.append(Insert(assembled("cross_cells"), parameters))
     for table, inserts in (("crossed_visits", visits), ("counted_crosses", cells), ("cross_rows", rows)):
         if inserts:
             inserted(store, table, inserts, of_seal)

@@ -54,6 +54,11 @@ class Dimension:
     # Whether a site's visitors make its values up, so that a day may have a million of them.
     is_open: bool = False
 
+    @property
+    def has_many(self) -> bool:
+        """Whether one visit may have many of its values."""
+        return self.one_of not in ("visitor", "visit")
+
 
 def _known(column: str, absent: str = "(unknown)") -> str:
     return f"if({column} = '', '{absent}', {column})"

@@ -17,13 +17,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from aggregator import abreast
 from aggregator.rollup import BY_TIME, Period, assembled, clock_hours
 from aggregator.store import Store, StoreUnavailable
 from collector import days
 
 TABLES = ("gathered_visits", "counted_cells", "crossed_visits", "counted_crosses")
-# Sorting 500,000 rows for their visits takes 500 MiB.
-ROWS_AT_ONCE = 500_000
+# Sorting 250,000 rows for their visits takes 250 MiB.
+ROWS_AT_ONCE = 250_000
 # No statement of a seal runs longer than ten minutes (the client gives up), and each writes into these tables.
 DEAD_AFTER_S = 3_600
 LAST_TOKEN = 2**64 - 1
@@ -63,10 +64,12 @@ def gathered(
     raises.
     """
     try:
+        passes: list[abreast.Statement] = []
         for part in _parts(matching):
             for which, bounds in _passes(store, period, part, rows_at_once):
                 parameters = {**period.key, **_clock(period), "seal": seal, "apart": part.sites, **bounds}
-                store.command(_gathering(part, f"{part.which} {which}"), parameters, HASH_FIRST)
+                passes.append((_gathering(part, f"{part.which} {which}"), parameters, HASH_FIRST))
+        abreast.run(store, passes)
         yield
     finally:
         _take_out(store, "seal = {seal:UInt64}", {"seal": seal})

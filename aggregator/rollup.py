@@ -15,8 +15,9 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
 
-from aggregator import dimensions
+from aggregator import abreast, dimensions
 from aggregator.declared_dimensions import dimensions_of, matching
 from aggregator.dimensions import DIMENSIONS, OF_VISITS, Dimension
 from aggregator.store import Store, StoreUnavailable, statement
@@ -34,7 +35,7 @@ SITES_AT_ONCE = 100
 # How many dimensions, or pairs of them, one statement counts: all of a small day, where the statement itself is what
 # takes time; one of a large day, whose sets of visitors are what takes memory (10,000,000 events of 1,000,000 visitors:
 # 300 MiB each).
-EVENTS_AT_ONCE = 10_000_000
+EVENTS_AT_ONCE = 5_000_000
 # From so many values on rare ones are looked for first: each value's sets take about a kilobyte.
 MANY_VALUES = 50_000
 COUNT = (
@@ -43,8 +44,14 @@ COUNT = (
 INCLUDE = re.compile(r"^[ \t]*-- include: (\w+)$", re.MULTILINE)
 
 Span = tuple[int, int]
-# A statement that inserts what it selects, and its parameters.
-Insert = tuple[str, Mapping[str, object]]
+
+
+class Insert(NamedTuple):
+    """A statement that inserts what it selects, and its parameters; `is_large` where its sets may fill memory."""
+
+    sql: str
+    parameters: Mapping[str, object]
+    is_large: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,12 +166,14 @@ def write(
     at_once = max(1, EVENTS_AT_ONCE // max(1, reading.events))
     are_many = reading.events > many_values and _values(store, seal) > many_values
     counting = [
-        (_counting(of, are_many=are_many), group) for by, group in groups for of in dimensions.groups(by, at_once)
+        Insert(_counting(of, are_many=are_many), group, is_large=at_once == 1 and any(each.is_open for each in of))
+        for by, group in groups
+        for of in dimensions.groups(by, at_once)
     ]
     for table, inserts in (
         ("counted_cells", counting),
-        ("breakdown_rows", [(assembled("breakdown_cells"), group | dimensions.sums(by)) for by, group in groups]),
-        ("trend_rows", [(assembled("trend_cells"), group) for _, group in groups]),
+        ("breakdown_rows", [Insert(assembled("breakdown_cells"), group | dimensions.sums(by)) for by, group in groups]),
+        ("trend_rows", [Insert(assembled("trend_cells"), group) for _, group in groups]),
     ):
         inserted(store, table, inserts, of_seal)
 
@@ -201,10 +210,13 @@ def _counting(of: tuple[Dimension, ...], *, are_many: bool) -> str:
 
 def inserted(store: Store, table: str, inserts: Sequence[Insert], of_seal: Mapping[str, object]) -> None:
     """Run these inserts into a table; raises StoreUnavailable where their rows are not there afterwards."""
-    told = sum(store.command(sql, parameters) for sql, parameters in inserts)
+    statements: dict[bool, list[abreast.Statement]] = {False: [], True: []}
+    for each in inserts:
+        statements[each.is_large].append((each.sql, each.parameters, {}))
+    told = abreast.run(store, statements[False], statements[True])
     held = int(store.query(COUNT.format(table=table), of_seal)[0][0])
     # That there are none, or how many there are, may be untrue: then the cells themselves are counted.
-    if (held == 0 or held != told) and held != sum(_count_of(store, *insert) for insert in inserts):
+    if (held == 0 or held != told) and held != sum(_count_of(store, *insert[:2]) for insert in inserts):
         raise StoreUnavailable(f"{told} rows were inserted into {table}, and {held} are there")
 
 

@@ -36,28 +36,41 @@ ranked AS
 folded AS
 (
     SELECT site, k, dimension, parent, shown, if(shown, value, '(other)') AS rest, generation,
-        -- include: measure_merges
-    FROM (SELECT *, size >= k AND place <= 2000 AND value != '(other)' AS shown FROM ranked)
+        -- include: rest_merges
+    FROM
+    (
+        SELECT *, size >= k AND place <= 2000 AND value != '(other)' AS shown,
+            -- include: measure_numbers
+            AS known
+        FROM ranked
+    )
     GROUP BY site, k, dimension, parent, shown, rest, generation
 ),
 -- ... and a rest that is too small joins that of the whole dimension.
 refolded AS
 (
-    SELECT site, k, dimension, if(kept, parent, '') AS upper, if(kept, rest, '(other)') AS value, generation,
-        -- include: measure_merges
+    SELECT site, k, dimension, shown, if(kept, parent, '') AS upper, if(kept, rest, '(other)') AS value, generation,
+        -- include: rest_merges
     FROM
     (
         SELECT *,
             shown OR (parent != '' AND max(finalizeAggregation(networks)) OVER (PARTITION BY site, dimension, parent, rest) >= k) AS kept
         FROM folded
     )
-    GROUP BY site, k, dimension, upper, value, generation
+    GROUP BY site, k, dimension, shown, upper, value, generation
 ),
 totals AS
 (
     SELECT site, k, dimension, upper, value,
         -- include: measure_totals
-    FROM refolded
+    FROM
+    (
+        SELECT *,
+            if(shown, known,
+                -- include: measure_numbers
+            ) AS numbers
+        FROM refolded
+    )
     GROUP BY site, k, dimension, upper, value
     HAVING cell_networks >= k
 )

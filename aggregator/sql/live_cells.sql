@@ -54,7 +54,13 @@ totals AS
 (
     SELECT dimension, parent, value, all_networks, complete, toUInt16({k:UInt16}) AS k,
         -- include: measure_totals
-    FROM standing
+    FROM
+    (
+        SELECT *,
+            -- include: measure_numbers
+            AS numbers
+        FROM standing
+    )
     GROUP BY dimension, parent, value, all_networks, complete
     HAVING cell_networks >= k
 )

@@ -6,23 +6,29 @@ FROM
         -- include: measure_totals
     FROM
     (
-        SELECT generation, cell.1 AS dimension, cell.2 AS parent, cell.3 AS value,
-            -- include: measure_states
+        SELECT *,
+            -- include: measure_numbers
+            AS numbers
         FROM
         (
-            SELECT *, never_grown AS bounced,
-                -- include: row_measures
+            SELECT generation, cell.1 AS dimension, cell.2 AS parent, cell.3 AS value,
+                -- include: measure_states
             FROM
             (
-                -- include: counted_rows
+                SELECT *, never_grown AS bounced,
+                    -- include: row_measures
+                FROM
+                (
+                    -- include: counted_rows
+                )
+                WHERE used
             )
-            WHERE used
+            ARRAY JOIN [
+                -- include: cells
+            ] AS cell
+            WHERE cell.3 != ''
+            GROUP BY generation, dimension, parent, value
         )
-        ARRAY JOIN [
-            -- include: cells
-        ] AS cell
-        WHERE cell.3 != ''
-        GROUP BY generation, dimension, parent, value
     )
     GROUP BY dimension, parent, value
     HAVING cell_networks >= k

@@ -31,7 +31,13 @@ totals AS
 (
     SELECT site, k, hour, span,
         -- include: measure_totals
-    FROM spans
+    FROM
+    (
+        SELECT *,
+            -- include: measure_numbers
+            AS numbers
+        FROM spans
+    )
     GROUP BY site, k, hour, span
     HAVING cell_networks >= k
 ),

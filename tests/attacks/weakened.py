@@ -70,9 +70,7 @@ COMPLEMENT_UNGUARDED = Weakening(
 GENERATIONS_ADDED = Weakening(
     "networks of all generations added up",
     (
-        Replacement(
-            SQL + "measure_totals.sql", "max(finalizeAggregation(networks))", "sum(finalizeAggregation(networks))"
-        ),
+        Replacement(SQL + "measure_totals.sql", "max(numbers.networks)", "sum(numbers.networks)"),
         Replacement(
             SQL + "counted_cells.sql",
             "max(finalizeAggregation(networks)) OVER",
