@@ -39,9 +39,11 @@ def run(store: Store, statements: Iterable[Statement], large: Iterable[Statement
 
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="seal") as pool:
         lanes = [pool.submit(lane, large_ones, others), pool.submit(lane, others)]
-        wait(lanes, return_when=FIRST_EXCEPTION)
-        others.clear()
-        large_ones.clear()
+        try:
+            wait(lanes, return_when=FIRST_EXCEPTION)
+        finally:
+            others.clear()
+            large_ones.clear()
     return sum(each.result() for each in lanes)
 
 

@@ -51,3 +51,8 @@ SAMPLED: Sentence = {
 VISITORS_ON: Sentence = {"day": marked("visitors on %(day)s"), "week": marked("visitors in the week from %(day)s on")}
 OPEN: Sentence = {"day": marked("today, not sealed yet"), "week": marked("this week, not sealed yet")}
 BY: Sentence = {"day": marked("Visitors by day"), "week": marked("Visitors by week")}
+BEFORE: Sentence = {"day": marked("The days before"), "week": marked("The weeks before")}
+NOT_SEALED_BEFORE: Sentence = {
+    "day": marked("Days of these that are not sealed: %(number)s."),
+    "week": marked("Weeks of these that are not sealed: %(number)s."),
+}

@@ -14,6 +14,8 @@ from collector.days import Every
 from collector.noise import Noise
 from collector.settings import Settings, Site
 from dashboards.day_or_week import (
+    BEFORE,
+    NOT_SEALED_BEFORE,
     NOT_SHOWN,
     NOTHING_SEALED,
     ROUNDED,
@@ -50,10 +52,9 @@ CHOICES: Mapping[Every, Mapping[str, str]] = {
         "12m": marked("12 months"),
     },
 }
-COMPARISONS: Mapping[Compare | None, str] = {
-    None: marked("Nothing"),
-    "previous": marked("The days before"),
-    "year": marked("A year before"),
+A_YEAR_BEFORE = marked("A year before")
+COMPARISONS: Mapping[Every, Mapping[Compare | None, str]] = {
+    every: {None: marked("Nothing"), "previous": before, "year": A_YEAR_BEFORE} for every, before in BEFORE.items()
 }
 
 
@@ -141,7 +142,7 @@ def site_page(
         settings.privacy.noise if site.level == "dp" else None,
         _wording(words, settings, site, live),
         tiles(words, answer),
-        _comparisons(words, period),
+        _comparisons(words, period, answer),
         _compared_with(words, answer),
         "" if answer.total else _absence(words, settings, answer),
         timeline_of(words, answer),
@@ -207,15 +208,18 @@ def _address(name: str, period: Period) -> str:
     return address_of(Period(name, period.question), period.question.filter)
 
 
-def _comparisons(words: Words, period: Period) -> tuple[Choice, ...]:
+def _comparisons(words: Words, period: Period, answer: Stats) -> tuple[Choice, ...]:
+    """None where a day is still open."""
     question = period.question
+    if any(day.state == "today" for day in answer.days):
+        return ()
     return tuple(
         Choice(
             words.say(label),
             address_of(replace(period, question=replace(question, compare=compare)), question.filter),
             compare == question.compare,
         )
-        for compare, label in COMPARISONS.items()
+        for compare, label in COMPARISONS[question.site.seal_every].items()
     )
 
 
@@ -228,7 +232,7 @@ def _compared_with(words: Words, answer: Stats) -> str:
     missing = sum(day.state == "not sealed" for day in days)
     if missing == 0:
         return told
-    without = words.say(marked("Days of these that are not sealed: %(number)s."), number=words.number(missing))
+    without = words.say(NOT_SEALED_BEFORE[answer.question.site.seal_every], number=words.number(missing))
     return f"{told} {without}"
 
 

@@ -154,6 +154,8 @@ def test_the_page_tells_what_was_before_and_how_much_it_changed(installation: In
     text = installation.text("/sites/example.com?period=7d&compare=previous")
     assert "Days of these that are not sealed: 7." in text
     assert "+" not in text.partition("Compare with")[0]
+    # What is not over is not compared.
+    assert "Compare with" not in installation.text("/sites/example.com?from=2026-03-29&to=2026-03-31")
     assert installation.page("/sites/example.com?period=today&compare=year").status_code == 400
     assert installation.page("/sites/example.com?period=7d&compare=month").status_code == 400
 

@@ -122,3 +122,6 @@ def test_weeks_are_compared_with_whole_weeks(weekly: Installation, weeks: Sealer
         before = weekly.get(asked + compare)[1]["before"]
         assert isinstance(before, dict)
         assert (before["from"], before["to"], len(before["days"])) == (first, last, 1)
+    text = weekly.text(f"{PATH}?period=7d&compare=year")
+    assert "Compare with Nothing The weeks before A year before" in text
+    assert "Weeks of these that are not sealed: 1." in text
