@@ -239,7 +239,7 @@ class Committer:
 
     def _open(self) -> Spool:
         if self._spool is None:
-            self._spool = open_spool(self._folder, self._max_bytes, skip=self._broken)
+            self._spool = open_spool(self._folder, self._max_bytes, skip=self._broken, had_file=True)
         return self._spool
 
     def _note(self, fault: SpoolError | None) -> None:

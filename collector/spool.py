@@ -231,12 +231,20 @@ class Spool:
             os.close(self._lock)
 
 
-def open_spool(folder: Path, max_bytes: int, *, skip: frozenset[Path] = frozenset()) -> Spool:
-    """The first free file of `folder`; `skip` names files that have failed this worker. Raises `SpoolError`."""
-    try:
-        make_folder(folder)
-    except OSError as error:
-        raise os_fault(f"make the spool folder {folder}", error) from error
+def open_spool(folder: Path, max_bytes: int, *, skip: frozenset[Path] = frozenset(), had_file: bool = False) -> Spool:
+    """The first free file of `folder`; `skip` names files that have failed this worker. Raises `SpoolError`.
+
+    For a worker that `had_file` in it the folder must have locks, which nobody removes: without them it is what lies
+    below a file system that is not mounted just now, and events written there would be hidden as soon as it is.
+    """
+    if had_file:
+        if not any(folder.glob("spool-*.lock")):
+            raise SpoolError(f"the spool folder {folder} is not the one that it was: mount its file system again")
+    else:
+        try:
+            make_folder(folder)
+        except OSError as error:
+            raise os_fault(f"make the spool folder {folder}", error) from error
     for number in range(MAX_FILES):
         file = folder / f"spool-{number}.sqlite"
         if file in skip or _is_left(file):

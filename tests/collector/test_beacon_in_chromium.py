@@ -605,6 +605,7 @@ def test_a_script_error_is_told_by_its_name_and_page_and_never_by_its_message(
     page.evaluate("broken.refused()")
     arrivals.wait_for(3)
     page.evaluate("broken.image()")
+    arrivals.wait_for(4)
     assert [event for event in arrivals.end(page, 5) if event[0] not in ("view", "leave")] == [
         ("TypeError", "/broken.html"),
         ("RangeError", "/broken.html"),

@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,13 +86,14 @@ class ErringDisk:
         name = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve().name
         Path(f"/sys/fs/ext4/{name}/trigger_fs_error").write_text("1")
 
-    def mend(self) -> None:
+    def mend(self, while_away: Callable[[], None] = lambda: None) -> None:
         """What an operator does: unmount, check, mount. Works as soon as nobody has a file open on it."""
         until(
             lambda: subprocess.run(["umount", str(self.folder)], capture_output=True, check=False).returncode == 0,
             "free",
         )
         subprocess.run(["fsck.ext4", "-p", "-f", str(self.image)], capture_output=True, check=False)
+        while_away()
         self.mount()
 
 

@@ -228,6 +228,31 @@ def test_a_file_system_that_turns_read_only_is_503_and_events_are_taken_again_af
     assert figures.faults == 0, str(figures)
 
 
+@pytest.mark.parametrize("is_at_mount", [True, False], ids=["the spool is the mount", "the spool lies in it"])
+def test_while_the_spools_file_system_is_not_mounted_nothing_is_written_below_it(
+    tmp_path: Path, *, is_at_mount: bool
+) -> None:
+    """What the mount hides later would have been acknowledged, and never be counted."""
+    with erring_disk(tmp_path) as erring:
+        spool = erring.folder if is_at_mount else erring.folder / "spool"
+        with running(Collector(tmp_path, spool=spool)) as collector:
+            assert is_accepted(collector, "before")
+
+            def nothing_is_written() -> None:
+                until_over = time.monotonic() + 2.5  # The worker's heart beats each second, and looks for a file.
+                while time.monotonic() < until_over:
+                    assert collector.event({"u": "https://example.com/away"}).status == 503
+                    time.sleep(0.2)
+                assert list(erring.folder.iterdir()) == []
+                assert b"mount its file system again" in collector.ask("GET", "/readyz").body
+
+            erring.err()
+            assert collector.event({"u": "https://example.com/failed"}).status == 503
+            erring.mend(nothing_is_written)
+            until(partial(is_accepted, collector, "after"), "it is back")
+            assert sorted(paths(collector)) == ["/after", "/before"]
+
+
 def turned_read_only(figures: Figures, folder: Path, rounds: int) -> None:
     row = figures.row("read-only while open, and back")
     with erring_disk(folder) as erring, running(Collector(folder, spool=erring.folder / "spool")) as collector:
