@@ -23,7 +23,7 @@ from aggregator.store import Store, StoreUnavailable
 from collector import days
 
 TABLES = ("gathered_visits", "counted_cells", "crossed_visits", "counted_crosses")
-# Sorting 250,000 rows for their visits takes 250 MiB.
+# Sorting rows for their visits takes about a kilobyte each, and two passes run at a time.
 ROWS_AT_ONCE = 250_000
 # No statement of a seal runs longer than ten minutes (the client gives up), and each writes into these tables.
 DEAD_AFTER_S = 3_600

@@ -34,7 +34,7 @@ BY_TIME = "ORDER BY at, batch, position"
 SITES_AT_ONCE = 100
 # How many dimensions, or pairs of them, one statement counts: all of a small day, where the statement itself is what
 # takes time; one of a large day, whose sets of visitors are what takes memory (10,000,000 events of 1,000,000 visitors:
-# 300 MiB each).
+# 1 GiB, the pages' and another one's beside it).
 EVENTS_AT_ONCE = 5_000_000
 # From so many values on rare ones are looked for first: each value's sets take about a kilobyte.
 MANY_VALUES = 50_000

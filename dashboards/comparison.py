@@ -16,6 +16,7 @@ from datetime import date, timedelta
 from aggregator.live import Measures
 from collector.settings import Site
 from dashboards.question import Question
+from dashboards.rates import step_of
 from dashboards.shown_days import Day, total_of
 
 # 52 weeks: each day is compared with the same day of the week, and a week with a week.
@@ -45,7 +46,7 @@ def changes(site: Site, now: Sequence[Day], before: Sequence[Day]) -> dict[str, 
     after, earlier = total_of(now), total_of(before)
     if site.level == "dp" or after is None or earlier is None or not _is_whole(now, before):
         return {}
-    step = 1 if site.level == "exact" else site.k
+    step = step_of(site)
     return {
         name: _change(
             (getattr(after, name), _open(now, name, step)), (getattr(earlier, name), _open(before, name, step))

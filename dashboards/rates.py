@@ -9,7 +9,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from collector.settings import Site
+
 ROUNDED_NUMBERS = 2
+
+
+def step_of(site: Site) -> int:
+    """What shown numbers are multiples of: days that were sealed under another k are taken for days of this one."""
+    return 1 if site.level == "exact" else site.k
 
 
 @dataclass(frozen=True)

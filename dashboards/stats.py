@@ -20,7 +20,7 @@ from collector.zones import Terms, Zones, period_of
 from dashboards.comparison import Change, changes, days_before
 from dashboards.experiments import Arm, Result, Visitors, results_of
 from dashboards.question import Question
-from dashboards.rates import Counted, Rate, rate_of
+from dashboards.rates import Counted, Rate, rate_of, step_of
 from dashboards.shown_days import Day, shown_days, total_of
 from dashboards.statement import of_site, statement
 
@@ -256,7 +256,7 @@ def _rates(store: Store, question: Question) -> dict[str, Rate]:
     """Of the visits of the days on which a value shows: on the others too few reached it to say anything."""
     asked = [name for dimension, name in PARTS.items() if dimension in question.dimensions]
     rows = [row for name in asked for row in store.query(statement(name), of_site(question))]
-    rates = {value: rate_of(Counted(*parts[:2]), Counted(*parts[2:]), _step(question)) for value, *parts in rows}
+    rates = {value: rate_of(Counted(*parts[:2]), Counted(*parts[2:]), step_of(question.site)) for value, *parts in rows}
     return {value: rate for value, rate in rates.items() if rate is not None}
 
 
@@ -264,12 +264,7 @@ def _results(store: Store, question: Question) -> tuple[Result, ...]:
     declared = question.site.declared
     rows = store.query(statement("experiments"), {"variants": sorted(declared.variants), **of_site(question)})
     arms = {(variant, goal): Arm(Visitors(*numbers[:2]), Visitors(*numbers[2:])) for variant, goal, *numbers in rows}
-    return results_of(declared, arms, _step(question))
-
-
-def _step(question: Question) -> int:
-    """What shown numbers are multiples of: days that were sealed under another k are taken for days of this one."""
-    return 1 if question.site.level == "exact" else question.site.k
+    return results_of(declared, arms, step_of(question.site))
 
 
 def _coverage(store: Store, question: Question, last: date) -> tuple[Requests, ...]:
